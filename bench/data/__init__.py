@@ -1,0 +1,1 @@
+"""Sources and what they turn into; `bench.data.catalog` is the door."""

@@ -1,0 +1,196 @@
+"""What is asked of a model, what comes back, and how it is judged.
+
+A model gets `Queries` and returns a `Ranking`; it never sees the truth. `judge` compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from bench.metrics.ranking import first_rank, ranking_scores
+from bench.ragged import FloatArray, IntArray, Ragged
+from bench.splits import Split, Stage
+
+TaskName = Literal["sequential", "topn"]
+
+TASKS: dict[str, str] = {
+    "sequential": "next item among the whole catalogue, history removed",
+    "topn": "the held-out item among it and 99 fixed negatives",
+}
+LIST_LENGTH = 20
+_TIE_SEED = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Questions of one task and stage.
+
+    task, stage: what is asked, of which held-out item.
+    users:       (n,) user indices.
+    histories:   row r: the items user r saw before, oldest first.
+    candidates:  (n, 100) the items to rank, -1 for none; None: rank the whole catalogue.
+    n_items:     size of the catalogue.
+    k:           how many places the ranking should fill.
+    keep_history: leave history items in the ranking (`published`, PUBLISHED.md line 16); otherwise none may appear.
+    """
+
+    task: TaskName
+    stage: Stage
+    users: IntArray
+    histories: Ragged
+    candidates: IntArray | None
+    n_items: int
+    k: int = LIST_LENGTH
+    keep_history: bool = False
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: IntArray) -> Queries:
+        """The given queries, in the given order."""
+        candidates = None if self.candidates is None else self.candidates[rows]
+        return replace(self, users=self.users[rows], histories=self.histories.take(rows), candidates=candidates)
+
+    def chunks(self, size: int) -> Iterator[tuple[slice, Queries]]:
+        """Consecutive parts of at most `size` queries with their places."""
+        for start in range(0, len(self), size):
+            rows = np.arange(start, min(start + size, len(self)))
+            yield slice(start, start + len(rows)), self.take(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Ranked items of each query.
+
+    items:  (n, k) item indices, best first, -1 where there are fewer.
+    scores: (n, k) float32, higher is better, -inf where there is no item.
+    """
+
+    items: IntArray
+    scores: FloatArray
+
+
+def make_queries(split: Split, task: TaskName, stage: Stage, *, keep_history: bool = False) -> Queries:
+    """The questions of a task at a stage, one per evaluated user, in user order."""
+    return Queries(
+        task=task,
+        stage=stage,
+        users=split.users,
+        histories=split.histories(stage),
+        candidates=split.candidates[stage] if task == "topn" else None,
+        n_items=split.dataset.n_items,
+        keep_history=keep_history,
+    )
+
+
+def select_top(scores: FloatArray, queries: Queries) -> Ranking:
+    """Turn scores into a ranking; the one place where history is removed and ties are broken.
+
+    scores: (n, n_items) for the whole catalogue, or (n, c) aligned with queries.candidates; overwritten.
+            nan counts as the worst score.
+    Ties fall by a hash of user and item: independent of the item's number, of the truth and of who
+    shares the batch, and the same in every run.
+    """
+    n, width = scores.shape
+    expected = queries.n_items if queries.candidates is None else queries.candidates.shape[1]
+    if n != len(queries) or width != expected:
+        raise ValueError(f"scores must be ({len(queries)}, {expected}), got {scores.shape}")
+    np.copyto(scores, -np.inf, where=np.isnan(scores))
+    if queries.candidates is not None:
+        scores[queries.candidates < 0] = -np.inf
+    elif not queries.keep_history:
+        scores[queries.histories.row_of, queries.histories.values] = -np.inf
+    k = min(queries.k, width)
+    columns = _top_columns(scores, queries, k)
+    items = columns if queries.candidates is None else np.take_along_axis(queries.candidates, columns, axis=1)
+    top = np.take_along_axis(scores, columns, axis=1)
+    order = np.lexsort((tie_keys(queries.users[:, None], items), -top), axis=1)
+    items, top = np.take_along_axis(items, order, axis=1), np.take_along_axis(top, order, axis=1)
+    items = np.where(np.isneginf(top), -1, items)
+    ranking = Ranking(np.full((n, queries.k), -1, np.int32), np.full((n, queries.k), -np.inf, np.float32))
+    ranking.items[:, :k], ranking.scores[:, :k] = items, top
+    return ranking
+
+
+def _top_columns(scores: FloatArray, queries: Queries, k: int) -> IntArray:
+    """(n, k) columns of the k best scores of each row, ties at the edge settled by their keys."""
+    width = scores.shape[1]
+    if k == width:
+        return np.broadcast_to(np.arange(width), scores.shape).copy()
+    # One place more than asked shows which rows have a tie across the edge.
+    columns = np.argpartition(scores, width - k - 1, axis=1)[:, width - k - 1 :]
+    values = np.take_along_axis(scores, columns, axis=1)
+    edge = values[:, 0]
+    tied = (values[:, 1:] <= edge[:, None]).any(axis=1) & ~np.isneginf(edge)
+    columns = columns[:, 1:].copy()
+    for row in np.flatnonzero(tied):
+        better = np.flatnonzero(scores[row] > edge[row])
+        equal = np.flatnonzero(scores[row] == edge[row])
+        items = equal if queries.candidates is None else queries.candidates[row, equal]
+        chosen = np.argsort(tie_keys(queries.users[row], items), kind="stable")[: k - len(better)]
+        columns[row] = np.concatenate([better, equal[chosen]])
+    return columns
+
+
+def tie_keys(users: IntArray, items: IntArray) -> IntArray:
+    """A 64-bit hash of each (user, item) pair (the finaliser of splitmix64); broadcasts."""
+    x = np.asarray(users).astype(np.uint64) * np.uint64(_TIE_SEED) + np.asarray(items).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(_TIE_SEED)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def judge(ranking: Ranking, queries: Queries, truth: IntArray, *, per_occurrence: bool = False) -> dict[str, FloatArray]:
+    """Per-query metrics of a ranking, and the place of the truth ("rank", 0 where it is not listed).
+
+    Raises ValueError where a ranking breaks the task's rules: wrong shape, an unknown item, a history item,
+    an item outside the candidates, or (unless per_occurrence) an item twice. A number is never computed from such a list.
+    """
+    check_ranking(ranking, queries, repeats=per_occurrence)
+    scores = ranking_scores(ranking.items, truth, per_occurrence=per_occurrence)
+    scores["rank"] = first_rank(ranking.items, truth).astype(np.float64)
+    return scores
+
+
+def check_ranking(ranking: Ranking, queries: Queries, *, repeats: bool = False) -> None:
+    """Raise ValueError, naming the first offending query, where a ranking breaks the rules of its task."""
+    items = ranking.items
+    if items.shape != (len(queries), queries.k) or ranking.scores.shape != items.shape:
+        raise ValueError(f"ranking must be ({len(queries)}, {queries.k}), got {items.shape}")
+    problems = [("an item outside the catalogue", ((items < -1) | (items >= queries.n_items)).any(axis=1))]
+    if not repeats:
+        block = np.sort(items, axis=1)
+        problems.append(("an item twice", ((block[:, 1:] == block[:, :-1]) & (block[:, 1:] >= 0)).any(axis=1)))
+    if queries.candidates is not None:
+        problems.append(("an item outside the candidates", ~_listed(items, queries.candidates)))
+    elif not queries.keep_history:
+        problems.append(("an item of the history", _holds_history(items, queries)))
+    for what, rows in problems:
+        if rows.any():
+            row = int(np.argmax(rows))
+            raise ValueError(f"the list of user {int(queries.users[row])} (query {row}) holds {what}")
+
+
+def _keys(rows: IntArray, items: IntArray, n_items: int) -> IntArray:
+    return rows.astype(np.int64) * (n_items + 1) + items + 1
+
+
+def _listed(items: IntArray, candidates: IntArray) -> IntArray:
+    """(n,) whether every item of each row is among that row's candidates (or -1)."""
+    top = int(max(items.max(initial=0), candidates.max(initial=0)))
+    rows = np.arange(len(items))[:, None]
+    known = np.isin(_keys(rows, items, top), _keys(rows, candidates, top))
+    return (known | (items < 0)).all(axis=1)
+
+
+def _holds_history(items: IntArray, queries: Queries) -> IntArray:
+    """(n,) whether any item of each row was in that row's history."""
+    rows = np.arange(len(items))[:, None]
+    seen = _keys(queries.histories.row_of, queries.histories.values, queries.n_items)
+    return (np.isin(_keys(rows, items, queries.n_items), seen) & (items >= 0)).any(axis=1)
