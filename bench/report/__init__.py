@@ -1,0 +1,1 @@
+"""Tables are a function of records: CSV, LaTeX and text, with the paper's printed figures beside ours."""

@@ -1,0 +1,1 @@
+"""What identifies a run, where its record lies and who executes it."""

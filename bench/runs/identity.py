@@ -1,0 +1,68 @@
+"""What decides a run's result, and the key made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bench.models import ModelInfo
+from bench.protocols import Protocol
+from bench.settings import as_dict
+from bench.splits import Split
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to have: a model under settings, a protocol and a seed on a split.
+
+    protocol: the first protocol that needs the run; another that agrees in the model's protocol settings shares it.
+    """
+
+    info: ModelInfo
+    settings: Any
+    protocol: Protocol
+    seed: int
+    dataset: str
+    preset: str
+    dataset_fingerprint: str
+    split_fingerprint: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the result, JSON-ready; device and threads are recorded, not part of it."""
+        return {
+            "dataset": self.dataset_fingerprint,
+            "split": self.split_fingerprint,
+            "model": self.info.name,
+            "model_version": self.info.version,
+            "settings": as_dict(self.settings),
+            "protocol": self.protocol.subset(self.info.protocol_settings),
+            "seed": self.seed,
+        }
+
+    @property
+    def key(self) -> str:
+        """Twelve hex digits of the identity."""
+        return hashlib.sha256(canonical(self.identity)).hexdigest()[:12]
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder under runs/."""
+        return f"{self.info.name}-s{self.seed}-{self.key}"
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: equal values, equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def job_for(
+    info: ModelInfo, settings: Any, protocol: Protocol, seed: int, split: Split, dataset: str, preset: str
+) -> Job:
+    """The job of a model on a split; deterministic models have seed 0 whatever is asked."""
+    seed = 0 if info.deterministic else seed
+    return Job(info, settings, protocol, seed, dataset, preset, split.dataset.fingerprint, split.fingerprint)
