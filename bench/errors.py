@@ -17,3 +17,7 @@ class UserError(Exception):
         if fix:
             parts.append(fix)
         super().__init__("; ".join(part.replace("\n", " ") for part in parts))
+
+
+class RunFailed(Exception):
+    """A run that cannot give a number, with the one-line reason that its table cells will show."""

@@ -116,16 +116,20 @@ class ScoringModel(ABC):
         """(n, n_items) float32 scores of the catalogue for each query, higher is better; may be overwritten."""
 
     def rank(self, queries: Queries) -> Ranking:
-        """Rank the catalogue or the candidates by `scores`, a chunk of queries at a time."""
+        """Rank the catalogue or the candidates, a chunk of queries with histories of like length at a time."""
         items = np.empty((len(queries), queries.k), np.int32)
         scores = np.empty((len(queries), queries.k), np.float32)
-        for place, part in queries.chunks(self.chunk):
-            values = self.scores(part)
-            if part.candidates is not None:
-                values = np.take_along_axis(values, np.maximum(part.candidates, 0), axis=1)
-            top = select_top(values, part)
-            items[place], scores[place] = top.items, top.scores
+        order = np.argsort(queries.histories.lengths, kind="stable")
+        for place, part in queries.take(order).chunks(self.chunk):
+            top = select_top(self.scores(part) if part.candidates is None else self.candidate_scores(part), part)
+            items[order[place]], scores[order[place]] = top.items, top.scores
         return Ranking(items, scores)
+
+    def candidate_scores(self, queries: Queries) -> FloatArray:
+        """(n, 100) float32 scores of each query's candidates; override where the catalogue is not needed for it."""
+        if queries.candidates is None:
+            raise ValueError("these queries have no candidates")
+        return np.take_along_axis(self.scores(queries), np.maximum(queries.candidates, 0), axis=1)
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,9 @@ def tie_keys(users: IntArray, items: IntArray) -> IntArray:
     return x ^ (x >> np.uint64(31))
 
 
-def judge(ranking: Ranking, queries: Queries, truth: IntArray, *, per_occurrence: bool = False) -> dict[str, FloatArray]:
+def judge(
+    ranking: Ranking, queries: Queries, truth: IntArray, *, per_occurrence: bool = False
+) -> dict[str, FloatArray]:
     """Per-query metrics of a ranking, and the place of the truth ("rank", 0 where it is not listed).
 
     Raises ValueError where a ranking breaks the task's rules: wrong shape, an unknown item, a history item,

@@ -164,4 +164,3 @@ def _write_curve(path: Path, curve: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(curve)
-
