@@ -1,0 +1,1 @@
+"""What every torch model here shares: randomness, checkpoints and the training loop."""

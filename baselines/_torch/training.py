@@ -1,0 +1,165 @@
+"""The training loop: epochs, validation, early stopping, the best weights, resuming after a kill.
+
+A killed process resumes from the end of its last epoch, with weights, optimiser, generators and counters as
+they were, so that on a CPU the final weights are those of an uninterrupted run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from baselines._torch.checkpoint import State, load_state, optimizer_tensors, restore_optimizer, save_state
+from baselines._torch.randomness import get_states, set_states
+from bench.efficiency import Timing, timed
+from bench.errors import RunFailed
+from bench.models import Context
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """epochs: at most so many. patience: evaluations without a better score before it ends.
+
+    evaluate_every: epochs from one evaluation to the next. first: the first epoch that is evaluated.
+    """
+
+    epochs: int
+    patience: int
+    evaluate_every: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    clip: float = 0.0
+
+
+@dataclass
+class _Standing:
+    epoch: int = 0
+    best: float = -math.inf
+    best_epoch: int = 0
+    failures: int = 0
+
+
+class Trainer:
+    """Trains a network on batches that are drawn anew each epoch.
+
+    network:  what is trained; its device is the context's.
+    batches:  generator -> the batches of one epoch; draws only from that generator.
+    loss:     batch -> scalar tensor.
+    evaluate: () -> validation score, higher is better; called in evaluation mode without gradients.
+    name:     tells stages of one model apart in checkpoints and messages.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Callable[[np.random.Generator], Sequence[Batch] | Iterable[Batch]],
+        loss: Callable[[Batch], torch.Tensor],
+        evaluate: Callable[[], float],
+        budget: Budget,
+        context: Context,
+        name: str = "fit",
+    ) -> None:
+        self._network, self._batches, self._loss, self._evaluate = network, batches, loss, evaluate
+        self._budget, self._context, self._name = budget, context, name
+        self._rng = context.rng(stream=17)
+        self._standing = _Standing()
+        self._best: dict[str, torch.Tensor] = {}
+        self._spent = Timing()
+        self._curve: list[dict[str, float]] = []
+        self._optimizer = torch.optim.Adam(
+            network.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay
+        )
+
+    def run(self) -> float:
+        """Train to the end and leave the best weights in the network; returns the best validation score."""
+        self._resume()
+        while not self._finished():
+            with timed() as epoch:
+                row = self._one_epoch()
+            self._spent.wall += epoch.wall
+            self._spent.cpu += epoch.cpu
+            self._curve.append({**row, "seconds": round(self._spent.wall, 3)})
+            self._save()
+        self._network.load_state_dict(self._best or self._network.state_dict())
+        self._network.eval()
+        self._context.curve.extend(self._curve)
+        found = self._standing
+        self._context.progress.line(
+            f"{self._name}: best validation {found.best:.4f} at epoch {found.best_epoch} of {found.epoch}"
+        )
+        return found.best
+
+    def _finished(self) -> bool:
+        return self._standing.epoch >= self._budget.epochs or self._standing.failures >= self._budget.patience
+
+    def _one_epoch(self) -> dict[str, float]:
+        standing, budget = self._standing, self._budget
+        self._network.train()
+        standing.epoch += 1
+        batches = list(self._batches(self._rng))
+        label = f"{self._name} epoch {standing.epoch}/{budget.epochs}"
+        total = torch.zeros(())
+        for batch in self._context.progress.track(batches, len(batches), label):
+            self._optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(batch)
+            loss.backward()
+            if budget.clip:
+                nn.utils.clip_grad_norm_(self._network.parameters(), budget.clip)
+            self._optimizer.step()
+            total = total + loss.detach().cpu()
+        mean = float(total) / max(1, len(batches))
+        if not math.isfinite(mean):
+            raise RunFailed(f"the loss became {mean} in epoch {standing.epoch}; lower learning_rate with --set")
+        row = {"epoch": float(standing.epoch), "loss": mean}
+        if standing.epoch % budget.evaluate_every == 0 or standing.epoch == budget.epochs:
+            row["validation"] = self._assess()
+        return row
+
+    def _assess(self) -> float:
+        self._network.eval()
+        with torch.no_grad():
+            score = self._evaluate()
+        standing = self._standing
+        if score > standing.best:
+            standing.best, standing.best_epoch, standing.failures = score, standing.epoch, 0
+            self._best = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
+        else:
+            standing.failures += 1
+        return score
+
+    def _save(self) -> None:
+        if self._context.checkpoint is None:
+            return
+        state = State(facts={"standing": vars(self._standing), "curve": self._curve, "spent": vars(self._spent)})
+        state.facts["rng"] = self._rng.bit_generator.state
+        state.add("network", self._network.state_dict())
+        state.add("best", self._best)
+        state.add("optimizer", optimizer_tensors(self._optimizer))
+        state.add("generator", get_states(self._context.device))
+        save_state(state, self._context.checkpoint / f"{self._name}.safetensors")
+
+    def _resume(self) -> None:
+        folder = self._context.checkpoint
+        state = None if folder is None else load_state(folder / f"{self._name}.safetensors")
+        if state is None:
+            return
+        facts: dict[str, Any] = state.facts
+        self._standing = _Standing(**facts["standing"])
+        self._curve, self._spent = facts["curve"], Timing(**facts["spent"])
+        self._rng.bit_generator.state = facts["rng"]
+        self._network.load_state_dict(state.part("network"))
+        place = next(self._network.parameters()).device
+        self._best = {name: tensor.to(place) for name, tensor in state.part("best").items()}
+        restore_optimizer(self._optimizer, state.part("optimizer"))
+        set_states(state.part("generator"))
+        self._context.spent.wall += self._spent.wall
+        self._context.spent.cpu += self._spent.cpu
+        self._context.progress.line(f"{self._name}: resumed after epoch {self._standing.epoch}")
