@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from scipy import sparse
@@ -41,7 +42,7 @@ class SparseScorer(ScoringModel):
         histories = queries.histories
         shape = (len(queries), queries.n_items)
         weighted = sparse.csr_matrix((self.weights(histories), histories.values, histories.offsets), shape=shape)
-        return np.asarray((weighted @ self._links).todense(), dtype=np.float32)
+        return cast(sparse.csr_matrix, weighted @ self._links).toarray()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class ItemKnn(SparseScorer):
         norms = np.sqrt(np.asarray(matrix.sum(axis=0)).ravel())
         off = together.row != together.col
         row, col = together.row[off], together.col[off]
-        similarity = together.data[off] / (norms[row] * norms[col] + self._settings.shrink)
+        similarity = np.asarray(together.data[off] / (norms[row] * norms[col] + self._settings.shrink), np.float32)
         self._links = keep_strongest(row, col, similarity, training.n_items, self._settings.neighbours)
 
 
@@ -98,7 +99,9 @@ class SequentialRules(SparseScorer):
             weights.append(np.full(int(same.sum()), 1.0 / distance, np.float32))
         row, col = np.concatenate(rows), np.concatenate(cols)
         summed = sparse.coo_matrix((np.concatenate(weights), (row, col)), shape=(training.n_items,) * 2).tocsr().tocoo()
-        self._links = keep_strongest(summed.row, summed.col, summed.data, training.n_items, self._settings.keep)
+        self._links = keep_strongest(
+            summed.row, summed.col, np.asarray(summed.data, np.float32), training.n_items, self._settings.keep
+        )
 
     def weights(self, histories: Ragged) -> FloatArray:
         back = histories.offsets[1:][histories.row_of] - np.arange(len(histories.values))

@@ -199,7 +199,7 @@ def save_split(split: Split, path: Path) -> None:
                 valid=split.candidates["valid"],
                 test=split.candidates["test"],
             )
-        os.replace(aside, path)
+        aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from bench.metrics.ranking import first_rank, ranking_scores
-from bench.ragged import FloatArray, IntArray, Ragged
+from bench.ragged import BoolArray, FloatArray, IntArray, Ragged
 from bench.splits import Split, Stage
 
 TaskName = Literal["sequential", "topn"]
@@ -152,7 +152,7 @@ def judge(
     """Per-query metrics of a ranking, and the place of the truth ("rank", 0 where it is not listed).
 
     Raises ValueError where a ranking breaks the task's rules: wrong shape, an unknown item, a history item,
-    an item outside the candidates, or (unless per_occurrence) an item twice. A number is never computed from such a list.
+    an item outside the candidates, or (unless per_occurrence) an item twice. No number comes of such a list.
     """
     check_ranking(ranking, queries, repeats=per_occurrence)
     scores = ranking_scores(ranking.items, truth, per_occurrence=per_occurrence)
@@ -165,10 +165,12 @@ def check_ranking(ranking: Ranking, queries: Queries, *, repeats: bool = False) 
     items = ranking.items
     if items.shape != (len(queries), queries.k) or ranking.scores.shape != items.shape:
         raise ValueError(f"ranking must be ({len(queries)}, {queries.k}), got {items.shape}")
-    problems = [("an item outside the catalogue", ((items < -1) | (items >= queries.n_items)).any(axis=1))]
+    problems: list[tuple[str, BoolArray]] = [
+        ("an item outside the catalogue", np.any((items < -1) | (items >= queries.n_items), axis=1))
+    ]
     if not repeats:
         block = np.sort(items, axis=1)
-        problems.append(("an item twice", ((block[:, 1:] == block[:, :-1]) & (block[:, 1:] >= 0)).any(axis=1)))
+        problems.append(("an item twice", np.any((block[:, 1:] == block[:, :-1]) & (block[:, 1:] >= 0), axis=1)))
     if queries.candidates is not None:
         problems.append(("an item outside the candidates", ~_listed(items, queries.candidates)))
     elif not queries.keep_history:
@@ -183,16 +185,16 @@ def _keys(rows: IntArray, items: IntArray, n_items: int) -> IntArray:
     return rows.astype(np.int64) * (n_items + 1) + items + 1
 
 
-def _listed(items: IntArray, candidates: IntArray) -> IntArray:
+def _listed(items: IntArray, candidates: IntArray) -> BoolArray:
     """(n,) whether every item of each row is among that row's candidates (or -1)."""
     top = int(max(items.max(initial=0), candidates.max(initial=0)))
     rows = np.arange(len(items))[:, None]
     known = np.isin(_keys(rows, items, top), _keys(rows, candidates, top))
-    return (known | (items < 0)).all(axis=1)
+    return np.all(known | (items < 0), axis=1)
 
 
-def _holds_history(items: IntArray, queries: Queries) -> IntArray:
+def _holds_history(items: IntArray, queries: Queries) -> BoolArray:
     """(n,) whether any item of each row was in that row's history."""
     rows = np.arange(len(items))[:, None]
     seen = _keys(queries.histories.row_of, queries.histories.values, queries.n_items)
-    return (np.isin(_keys(rows, items, queries.n_items), seen) & (items >= 0)).any(axis=1)
+    return np.any(np.isin(_keys(rows, items, queries.n_items), seen) & (items >= 0), axis=1)

@@ -32,7 +32,7 @@ def hit_ratio(ranked: IntArray, truth: IntArray, k: int, *, per_occurrence: bool
     Source: POD section 4.3.
     """
     hits = _hits(ranked, truth, k)
-    return (hits.sum(axis=1) if per_occurrence else hits.any(axis=1)).astype(np.float64)
+    return np.asarray(np.sum(hits, axis=1) if per_occurrence else np.any(hits, axis=1), dtype=np.float64)
 
 
 def ndcg(ranked: IntArray, truth: IntArray, k: int, *, per_occurrence: bool = False) -> FloatArray:
@@ -45,7 +45,7 @@ def ndcg(ranked: IntArray, truth: IntArray, k: int, *, per_occurrence: bool = Fa
     hits = _hits(ranked, truth, k).astype(np.float64)
     if not per_occurrence:
         hits *= np.cumsum(hits, axis=1) <= 1
-    return hits @ (1.0 / np.log2(np.arange(2, k + 2)))
+    return np.asarray(hits @ (1.0 / np.log2(np.arange(2, k + 2))))
 
 
 def first_rank(ranked: IntArray, truth: IntArray) -> IntArray:
