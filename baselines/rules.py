@@ -170,6 +170,6 @@ MODELS = (
         "Id order (leak probe)",
         factory="baselines.rules:IdOrder",
         protocol_settings=("item_numbering",),
-        **_COMMON,
+        **{**_COMMON, "family": "probe"},
     ),
 )

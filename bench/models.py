@@ -143,7 +143,7 @@ class ModelInfo:
 
     name:      on the command line and in files; lower case.
     title:     in tables, as the paper prints it.
-    family:    "rule", "sequential", "general", "llm" or "explanation".
+    family:    "rule", "probe" (shows a leak, competes with nobody), "sequential", "general", "llm" or "explanation".
     tasks:     what it can be asked.
     factory:   "module:Class"; called with the settings record.
     settings:  a frozen dataclass; defaults are the paper preset's.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.efficiency import Timing, environment, peak_memory_mib, timed
-from bench.models import Context, Model, Training, Validation
+from bench.models import Context, Training, Validation
 from bench.progress import Progress
 from bench.protocols import Protocol
 from bench.ragged import FloatArray
@@ -69,7 +69,7 @@ def execute(
         queries = make_queries(split, task, "test", keep_history=keeps_history(job))
         with timed() as asking[task]:
             answers[task] = (queries, model.rank(queries))
-    judged = {
+    judged: dict[TaskName, dict[str, FloatArray]] = {
         task: judge(ranking, queries, split.truth("test"), per_occurrence=counts_repeats(job))
         for task, (queries, ranking) in answers.items()
     }

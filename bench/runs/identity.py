@@ -13,6 +13,8 @@ from bench.settings import as_dict
 from bench.splits import Split
 
 FORMAT = 1
+# Raised whenever a change of splitting, ranking, tie-breaking or metrics can change a number.
+REFEREE = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """Everything that decides the result, JSON-ready; device and threads are recorded, not part of it."""
         return {
+            "referee": REFEREE,
+            "tasks": list(self.info.tasks),
             "dataset": self.dataset_fingerprint,
             "split": self.split_fingerprint,
             "model": self.info.name,

@@ -13,10 +13,13 @@ from bench.data.dataset import DataNote, Dataset
 from bench.errors import UserError
 from bench.models import ModelInfo, Registry
 from bench.protocols import Protocol
+from bench.runs.failure import Failure
 from bench.runs.identity import Job
 from bench.runs.record import Record, whole_or_nothing
 from bench.settings import resolve
 from bench.splits import Split
+
+NOT_RUN = "not run yet"
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,27 @@ def write_card(card: DatasetCard, path: Path) -> None:
     Raises UserError where the folder holds results of other data under this name.
     """
     if path.exists():
-        old = read_card(path)
-        for what in ("fingerprint", "split_fingerprint"):
-            if getattr(old, what) != getattr(card, what):
-                raise UserError(
-                    f"results of other data are here under the name '{card.name}' "
-                    f"({what} {getattr(old, what)}, now {getattr(card, what)})",
-                    str(path),
-                    "choose another --out or move the old results away",
-                )
+        check_same_data(path, card.name, card.fingerprint, card.split_fingerprint)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     with whole_or_nothing(aside):
         aside.write_text(json.dumps(asdict(card), indent=1) + "\n", encoding="utf-8")
         aside.replace(path)
+
+
+def check_same_data(path: Path, name: str, fingerprint: str, split_fingerprint: str | None = None) -> None:
+    """Raise UserError where the card at `path` is there and belongs to other data or another split."""
+    if not path.exists():
+        return
+    old = read_card(path)
+    fix = "choose another --out or move the old results away"
+    if old.fingerprint != fingerprint:
+        prints = f"fingerprint {old.fingerprint}, now {fingerprint}"
+        raise UserError(f"results of other data are here under the name '{name}' ({prints})", str(path), fix)
+    if split_fingerprint not in (None, old.split_fingerprint):
+        prints = f"fingerprint {old.split_fingerprint}, now {split_fingerprint}"
+        raise UserError(f"results under another split of '{name}' are here ({prints})", str(path), fix)
 
 
 def read_card(path: Path) -> DatasetCard:
@@ -82,19 +91,30 @@ def read_card(path: Path) -> DatasetCard:
 
 @dataclass
 class Entry:
-    """A model under a protocol and seed: its record, or the reason why there is none."""
+    """A model under a protocol and seed.
+
+    job:      what to run; None where the model is not registered here and only its record is known.
+    asked:    whether this command is to run it.
+    obstacle: why it cannot run on this dataset or machine.
+    record:   its result, if it is there.
+    reason:   why there is no record.
+    failed:   whether the last try failed.
+    """
 
     info: ModelInfo
     protocol: Protocol
     seed: int
     job: Job | None
+    asked: bool = True
+    obstacle: str = ""
     record: Record | None = None
-    reason: str = ""
+    reason: str = NOT_RUN
+    failed: bool = False
 
 
 @dataclass
 class Plan:
-    """Everything asked for on one dataset."""
+    """Everything that the tables show of one dataset, and what of it was asked for."""
 
     card: DatasetCard
     preset: str
@@ -102,10 +122,19 @@ class Plan:
     seeds: list[int]
     entries: list[Entry] = field(default_factory=list)
 
+    def jobs(self, *, force: bool = False) -> list[Job]:
+        """The distinct jobs to run, in order: asked for, possible, and (unless `force`) without a record."""
+        wanted = (e for e in self.entries if e.asked and not e.obstacle and (force or e.record is None))
+        return list({e.job.key: e.job for e in wanted if e.job is not None}.values())
+
     @property
     def missing(self) -> list[Job]:
         """The distinct jobs that have no record yet, in order."""
-        return list({e.job.key: e.job for e in self.entries if e.job and not e.record}.values())
+        return self.jobs()
+
+    def of(self, model: str, protocol: Protocol) -> list[Entry]:
+        """The entries of a model under a protocol, one a seed."""
+        return [e for e in self.entries if e.info.name == model and e.protocol == protocol]
 
 
 def make_plan(
@@ -115,32 +144,72 @@ def make_plan(
     registry: Registry,
     protocols: list[Protocol],
     seeds: list[int],
-    overrides: Mapping[str, Mapping[str, str]],
-    records: Iterable[Record],
+    overrides: Mapping[str, Mapping[str, str]] | None = None,
+    asked: Iterable[str] | None = None,
 ) -> Plan:
-    """Lay out entries for each model, protocol and seed, and attach the records that are there.
+    """Lay out the entries of each model, protocol and seed; `attach` then looks up what is there.
 
+    names:     the models to show; those not registered are left to `attach`.
     overrides: model -> setting -> text, from `--set`.
+    asked:     the models to run; None: all.
     """
     plan = Plan(card, preset, protocols, seeds)
-    by_key = {record.key: record for record in records}
+    wanted = None if asked is None else set(asked)
     for name in names:
-        info = registry.get(name)
-        settings = resolve(info, preset, card.name, overrides.get(name))
-        reason = _obstacle(info, card)
+        if name not in registry.models:
+            continue
+        info = registry.models[name]
+        settings = resolve(info, preset, card.name, (overrides or {}).get(name))
+        obstacle = obstacle_of(info, card)
         for protocol in protocols:
-            for seed in seeds[:1] if info.deterministic else seeds:
-                real = 0 if info.deterministic else seed
+            for seed in [0] if info.deterministic else seeds:
                 prints = (card.fingerprint, card.split_fingerprint)
-                job = Job(info, settings, protocol, real, card.name, preset, *prints)
-                record = by_key.get(job.key)
-                entry = Entry(info, protocol, real, None if reason and not record else job, record)
-                entry.reason = "" if record else reason or "not run yet"
-                plan.entries.append(entry)
+                job = Job(info, settings, protocol, seed, card.name, preset, *prints)
+                ask = wanted is None or name in wanted
+                plan.entries.append(Entry(info, protocol, seed, job, ask, obstacle, reason=obstacle or NOT_RUN))
     return plan
 
 
-def _obstacle(info: ModelInfo, card: DatasetCard) -> str:
+def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = (), names: Iterable[str] = ()) -> Plan:
+    """Put records and reasons to the entries of a plan; again after running, to see what is new.
+
+    names: models to show. One that is not registered here but has records is shown from those alone.
+    """
+    records = list(records)
+    by_key = {record.key: record for record in records}
+    failed = {failure.key: failure for failure in failures}
+    for entry in plan.entries:
+        key = entry.job.key if entry.job else ""
+        entry.record = by_key.get(key, None if entry.job else entry.record)
+        failure = failed.get(key)
+        entry.failed = entry.record is None and failure is not None
+        if entry.record is not None:
+            entry.reason = ""
+        elif failure is not None and not entry.obstacle:
+            entry.reason = failure.reason
+    known = {entry.info.name for entry in plan.entries}
+    for name in names:
+        if name not in known:
+            plan.entries.extend(_unregistered(plan, name, records))
+    return plan
+
+
+def _unregistered(plan: Plan, name: str, records: list[Record]) -> Iterable[Entry]:
+    """Entries of a model that only its records tell of, the newest settings unknown: one record a seed and protocol."""
+    for protocol in plan.protocols:
+        values = asdict(protocol)
+        seen: set[int] = set()
+        for record in records:
+            settings: dict[str, Any] = record.content["identity"]["protocol"]
+            fits = all(values.get(key) == value for key, value in settings.items())
+            if record.model == name and fits and record.seed not in seen:
+                seen.add(record.seed)
+                tasks: Any = tuple(record.metrics)
+                info = ModelInfo(name, record.content["title"], "unknown", tasks, "")
+                yield Entry(info, protocol, record.seed, None, False, record=record, reason="")
+
+
+def obstacle_of(info: ModelInfo, card: DatasetCard) -> str:
     """Why a model cannot run on this dataset or machine, "" if it can."""
     lacking = [need for need in info.needs if need not in card.has]
     if lacking:
@@ -157,7 +226,7 @@ def estimate_seconds(job: Job, card: DatasetCard, records: Iterable[Record]) -> 
         if record.model == job.info.name and record.content["preset"] == job.preset:
             return sum(timing["wall_s"] for timing in record.content["timings"].values())
     epochs = getattr(job.settings, "expected_epochs", None)
-    if job.info.family == "rule":
+    if job.info.family in ("rule", "probe"):
         return 1.0 + card.interactions * 2e-5
     if epochs is None or not job.info.epoch_cost:
         return None

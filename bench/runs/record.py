@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,11 @@ from bench.ragged import FloatArray
 from bench.runs.identity import FORMAT, canonical
 
 LARGE = ("predictions-", "weights.")
+_FIX = "restore it, or remove its folder and run again"
+
+
+class Unwritable(UserError):
+    """The results folder takes no more: no other run could be recorded either, so the command ends."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +82,28 @@ def write_record(folder: Path, content: Mapping[str, Any], writers: Mapping[str,
         complete["checksum"] = hashlib.sha256(canonical(complete)).hexdigest()
         text = json.dumps(complete, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (aside / "record.json").write_text(text, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
+        _replace_folder(aside, folder)
     return Record(folder, complete)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; what was there is deleted only after it has stepped aside."""
+    old = new.with_name(f"{new.name}.old")
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
 def whole_or_nothing(aside: Path) -> Iterator[None]:
-    """Remove a half-written file or folder on any failure; a full disk becomes a UserError."""
+    """Remove a half-written file or folder on any failure; a disk that takes no more raises Unwritable."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         fix = "free some space and run the command again; finished runs are kept" if full else "check the folder"
-        raise UserError(error.strerror or str(error), str(aside.parent), fix) from error
+        raise Unwritable(error.strerror or str(error), str(aside.parent), fix) from error
     finally:
         if aside.is_dir():
             shutil.rmtree(aside, ignore_errors=True)
@@ -114,30 +126,34 @@ def read_record(folder: Path) -> Record | None:
     path = folder / "record.json"
     if not path.exists():
         return None
-    fix = "restore it, or rerun with --force"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         written = content.pop("checksum")
         files, version = content["files"], content["format"]
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"not a readable run record ({error})", str(path), fix) from error
+        raise UserError(f"not a readable run record ({error})", str(path), _FIX) from error
     if version != FORMAT:
-        raise UserError(f"record format {version}, this version reads {FORMAT}", str(path), "rerun with --force")
+        raise UserError(f"record format {version}, this version reads {FORMAT}", str(path), _FIX)
     if hashlib.sha256(canonical(content)).hexdigest() != written:
-        raise UserError("this record was altered by hand: its checksum does not fit", str(path), fix)
+        raise UserError("this record was altered by hand: its checksum does not fit", str(path), _FIX)
     for name, checksum in files.items():
         present = (folder / name).exists()
         if (not present and not name.startswith(LARGE)) or (present and file_checksum(folder / name) != checksum):
-            raise UserError("missing or altered since the run", str(folder / name), fix)
+            raise UserError("missing or altered since the run", str(folder / name), _FIX)
     content["checksum"] = written
     return Record(folder, content)
 
 
-def read_records(runs: Path) -> list[Record]:
-    """Every record under a runs folder, in the order of folder names; half-written leftovers are not records."""
+def read_records(runs: Path, skip: Container[str] = ()) -> list[Record]:
+    """Every record under a runs folder, in the order of folder names; half-written leftovers are not records.
+
+    skip: names of folders to pass over, because they are about to be replaced.
+    Raises UserError, naming the file, where one was altered.
+    """
     if not runs.is_dir():
         return []
-    found = (read_record(path) for path in sorted(runs.iterdir()) if path.is_dir() and not path.name.startswith("."))
+    folders = (path for path in sorted(runs.iterdir()) if path.is_dir() and not path.name.startswith("."))
+    found = (read_record(path) for path in folders if path.name not in skip)
     return [record for record in found if record is not None]
 
 

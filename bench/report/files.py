@@ -1,0 +1,133 @@
+"""Tables and metrics as files, each written aside and renamed into place."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.models import Registry
+from bench.protocols import PROTOCOLS, Protocol, with_numbering
+from bench.report.inert import csv_text
+from bench.report.latex import latex_table
+from bench.report.table import Row, Table, fixed
+from bench.runs.record import Record, whole_or_nothing
+
+TABLE_COLUMNS = (
+    "table",
+    "dataset",
+    "preset",
+    "protocol",
+    "model",
+    "title",
+    "metric",
+    "value",
+    "std",
+    "n_seeds",
+    "n_users",
+    "mark",
+    "paper",
+    "note",
+)
+METRIC_COLUMNS = ("dataset", "preset", "protocol", "task", "model", "variant", "seed", "metric", "value", "n")
+
+
+def write_table(table: Table, folder: Path, suffix: str = "") -> list[Path]:
+    """Write table<N>.csv and table<N>.tex; returns their paths."""
+    paths = [folder / f"table{table.number}{suffix}.{kind}" for kind in ("csv", "tex")]
+    write_text(paths[0], _csv(TABLE_COLUMNS, table_rows(table)))
+    write_text(paths[1], latex_table(table))
+    return paths
+
+
+def table_rows(table: Table) -> Iterator[dict[str, str]]:
+    """One row a cell of the table.
+
+    table, dataset, preset, protocol: where it stands. model, title: of its row ("" and a word where it is none).
+    metric: its column. value, std: mean and standard deviation over n_seeds runs of n_users users each, rounded as
+    printed, empty where missing. mark: best, second or empty. paper: the printed figure. note: why it is missing.
+    """
+    for panel in table.panels:
+        for row in panel.rows:
+            note = "; ".join(table.footnotes[number - 1] for number in row.notes)
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                yield {
+                    "table": table.number,
+                    "dataset": csv_text(table.dataset),
+                    "preset": csv_text(table.preset),
+                    "protocol": csv_text(panel.protocol),
+                    "model": csv_text("" if row.kind == "size" else row.model),
+                    "title": csv_text(row.title),
+                    "metric": csv_text(row.model if row.kind == "size" else column),
+                    "value": _number(cell.value, row),
+                    "std": _number(cell.std, row),
+                    "n_seeds": str(cell.n_seeds or ""),
+                    "n_users": str(cell.n_users or ""),
+                    "mark": cell.mark,
+                    "paper": _number(cell.paper, row),
+                    "note": csv_text(note),
+                }
+
+
+def _number(value: float | None, row: Row) -> str:
+    return "" if value is None else fixed(value, row.digits).replace(",", "")
+
+
+def write_metrics(records: Iterable[Record], registry: Registry, path: Path) -> None:
+    """Write metrics.csv: every figure of every record, once under each protocol that its run serves."""
+    write_text(path, _csv(METRIC_COLUMNS, metric_rows(records, registry)))
+
+
+def metric_rows(records: Iterable[Record], registry: Registry) -> Iterator[dict[str, str]]:
+    """One row a record, protocol, task and metric; value in full precision, n users behind it.
+
+    Records of an older version of a model are left out. variant: settings that differ from the preset's.
+    """
+    for record in records:
+        identity = record.content["identity"]
+        for protocol in protocols_served(identity["protocol"]):
+            for task, figures in record.metrics.items():
+                for metric, value in figures.items():
+                    if metric != "n":
+                        yield {
+                            "dataset": csv_text(record.content["dataset"]),
+                            "preset": csv_text(record.content["preset"]),
+                            "protocol": protocol.name,
+                            "task": csv_text(task),
+                            "model": csv_text(record.model),
+                            "variant": "",
+                            "seed": str(record.seed),
+                            "metric": csv_text(metric),
+                            "value": repr(value),
+                            "n": str(int(figures["n"])),
+                        }
+
+
+def protocols_served(settings: Mapping[str, object]) -> list[Protocol]:
+    """The protocols that agree with a run's protocol settings: the plain ones, else those with other numberings."""
+    renumbered = [with_numbering(p, n) for p in PROTOCOLS.values() for n in ("appearance", "train", "random")]
+    for group in (list(PROTOCOLS.values()), list({p.name: p for p in renumbered}.values())):
+        fits = [p for p in group if all(asdict(p).get(name) == value for name, value in settings.items())]
+        if fits:
+            return fits
+    return []
+
+
+def _csv(columns: tuple[str, ...], rows: Iterable[Mapping[str, str]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it into place."""
+    aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    with whole_or_nothing(aside):
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8", newline="")
+        aside.replace(path)

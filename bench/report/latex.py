@@ -1,0 +1,89 @@
+r"""Tables in LaTeX: a fragment to \input where booktabs is loaded, and a document of its own for pdflatex."""
+
+from __future__ import annotations
+
+from bench.report.inert import latex_text
+from bench.report.table import Cell, Mark, Panel, Row, Table, fixed
+
+_HEAD = r"""% Needs \usepackage{booktabs}; by itself this file is a whole document.
+\ifdefined\section\else
+  \documentclass{article}
+  \usepackage{booktabs}
+  \usepackage[margin=2cm]{geometry}
+  \pagestyle{empty}
+  \def\PodiumEnd{\end{document}}
+  \begin{document}
+\fi
+\providecommand{\PodiumEnd}{}
+"""
+_COMMANDS: dict[Mark, str] = {"": "%s", "best": r"\textbf{%s}", "second": r"\underline{%s}"}
+
+
+def latex_table(table: Table) -> str:
+    """The table as LaTeX; everything that comes from data or models is escaped."""
+    width = len(table.columns) * (2 if table.has_paper else 1)
+    lines = [
+        r"\begin{table*}[t]",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        rf"\caption{{{latex_text(table.caption)}.{_caption_end(table)}}}",
+        rf"\begin{{tabular}}{{l*{{{width}}}{{r}}}}",
+        r"\toprule",
+        *_head(table),
+    ]
+    for panel in table.panels:
+        lines += [r"\midrule", *_panel(panel, table, width)]
+    lines += [r"\bottomrule", r"\end{tabular}", "", *_notes(table), r"\end{table*}", r"\PodiumEnd"]
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _caption_end(table: Table) -> str:
+    marks = " Best in bold, second underlined." if any(panel.protocol for panel in table.panels) else ""
+    return (" Beside each figure of ours stands the paper's." if table.has_paper else "") + marks
+
+
+def _head(table: Table) -> list[str]:
+    names = [latex_text(name) for name in table.columns]
+    if not table.has_paper:
+        return [" & ".join(["", *names]) + r" \\"]
+    over = " & ".join(rf"\multicolumn{{2}}{{c}}{{{name}}}" for name in names)
+    rules = " ".join(rf"\cmidrule(lr){{{at}-{at + 1}}}" for at in range(2, 2 * len(names) + 2, 2))
+    under = " & ".join(["ours & paper"] * len(names))
+    return [rf" & {over} \\", rules, rf" & {under} \\"]
+
+
+def _panel(panel: Panel, table: Table, width: int) -> list[str]:
+    lines = []
+    if panel.protocol:
+        lines.append(rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{Protocol: {latex_text(panel.protocol)}}}}} \\")
+    before = None
+    for row in panel.rows:
+        if before is not None and row.kind != before:
+            lines.append(r"\addlinespace")
+        lines.append(_row(row, table))
+        before = row.kind
+    return lines
+
+
+def _row(row: Row, table: Table) -> str:
+    numbers = ",".join(map(str, row.notes))
+    cells = [latex_text(row.title) + (rf"\textsuperscript{{{numbers}}}" if numbers else "")]
+    for cell in row.cells:
+        cells.append(_ours(cell, row.digits))
+        if table.has_paper:
+            cells.append(_number(cell.paper, row.digits, cell.paper_mark))
+    return " & ".join(cells) + r" \\"
+
+
+def _ours(cell: Cell, digits: int) -> str:
+    spread = rf"{{\scriptsize$\pm${fixed(cell.std, digits)}}}" if cell.std is not None else ""
+    return _number(cell.value, digits, cell.mark) + spread
+
+
+def _number(value: float | None, digits: int, mark: Mark) -> str:
+    return _COMMANDS[mark] % latex_text(fixed(value, digits))
+
+
+def _notes(table: Table) -> list[str]:
+    texts = [rf"\textsuperscript{{{at}}}~{latex_text(note)}." for at, note in enumerate(table.footnotes, start=1)]
+    texts += [latex_text(note) for note in table.notes]
+    return [r"\smallskip", r"\begin{minipage}{0.95\textwidth}\scriptsize", *texts, r"\end{minipage}"]

@@ -1,0 +1,74 @@
+"""What must stand under a table so that no figure is shown without its conditions."""
+
+from __future__ import annotations
+
+from bench.protocols import Protocol
+from bench.report.specs import TableSpec
+from bench.runs.plan import DatasetCard, Plan
+from bench.settings import PRESETS
+
+
+def general_notes(spec: TableSpec, plan: Plan, has_paper: bool) -> tuple[str, ...]:
+    """Sentences on dataset, preset, protocols, seeds, device, marks and the paper's figures."""
+    card = plan.card
+    shown = [e for e in plan.entries if e.record and spec.task in e.info.tasks]
+    notes = [
+        f"Dataset: {card.name} ({card.source}); {card.evaluated:,} users are evaluated.",
+        f"Preset: {plan.preset} ({PRESETS.get(plan.preset, 'unknown')}). {_devices(plan)}",
+        _seeds(plan),
+        *(f"Protocol {protocol.name}: {protocol_in_words(protocol)}." for protocol in plan.protocols),
+    ]
+    backbones = {
+        f"{e.info.title} on {e.record.content['identity']['settings']['backbone']}": 1
+        for e in shown
+        if e.record and "backbone" in e.record.content["identity"]["settings"]
+    }
+    if backbones:
+        notes.append(f"Backbone: {', '.join(backbones)}.")
+    probes = list(dict.fromkeys(e.info.title for e in plan.entries if e.info.family == "probe"))
+    marked = "The best figure of a column is marked as best, the next as second"
+    notes.append(f"{marked}; {' and '.join(probes)} learns nothing and takes no part." if probes else f"{marked}.")
+    if has_paper:
+        notes.append(f"Paper: what Table {spec.number} of POD (CIKM 2023) prints for this dataset.")
+    notes.extend(_data_notes(card))
+    return tuple(notes)
+
+
+def size_notes(card: DatasetCard, has_paper: bool) -> tuple[str, ...]:
+    """Sentences for Table 1."""
+    notes = [
+        f"Dataset: {card.name} ({card.source}).",
+        "Sparsity is the paper's word for the filled share of the user-item matrix.",
+    ]
+    if has_paper:
+        notes.append("Paper: what Table 1 of POD (CIKM 2023) prints for this dataset.")
+    return (*notes, *_data_notes(card))
+
+
+def protocol_in_words(protocol: Protocol) -> str:
+    """A protocol's settings as a phrase."""
+    ids = {
+        "appearance": "items numbered by first appearance in whole histories",
+        "train": "items numbered by first appearance in training",
+        "random": "items numbered at random",
+    }[protocol.item_numbering]
+    history = "history items may be listed" if protocol.keep_history else "history items never listed"
+    repeats = "a repeated item counts each time" if protocol.per_occurrence else "a user counts once"
+    return f"{ids}; {history}; {repeats}"
+
+
+def _devices(plan: Plan) -> str:
+    devices = sorted({str(e.record.content["device"]) for e in plan.entries if e.record})
+    return f"Device: {' and '.join(devices)}." if devices else "Device: none yet."
+
+
+def _seeds(plan: Plan) -> str:
+    seeds = ", ".join(map(str, plan.seeds))
+    if len(plan.seeds) == 1:
+        return f"Seed: {seeds}; one run each, so no spread is given."
+    return f"Seeds: {seeds}; mean ± standard deviation over seeds; models without randomness ran once."
+
+
+def _data_notes(card: DatasetCard) -> list[str]:
+    counted = [f"{note.count:,} {note.rule}" for note in card.notes if note.count]
+    return [f"Data: {'; '.join(counted)}."] if counted else []

@@ -1,0 +1,117 @@
+"""What a table is before it becomes CSV, LaTeX or text, and the one way of rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Mark = Literal["", "best", "second"]
+Kind = Literal["paper", "added", "improvement", "size"]
+
+MISSING = "–"
+PERCENT_DIGITS = 2
+METRIC_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of ours and the paper's.
+
+    value:   the mean over seeds; None where there is none.
+    std:     the standard deviation over seeds (n - 1 in the denominator); None for one seed.
+    n_seeds: runs behind the mean.
+    n_users: users behind each run's figure.
+    paper:   what the paper prints in this place; None where it prints nothing.
+    """
+
+    value: float | None = None
+    std: float | None = None
+    n_seeds: int = 0
+    n_users: int = 0
+    paper: float | None = None
+    mark: Mark = ""
+    paper_mark: Mark = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    model:  the name in files; "" where the row is none.
+    cells:  one a column.
+    notes:  numbers (from 1) of the table's footnotes that explain it.
+    kind:   a row that the paper has, one it has not, the improvement, or a size (Table 1).
+    digits: decimals; 0: whole numbers with separators.
+    """
+
+    model: str
+    title: str
+    cells: tuple[Cell, ...]
+    notes: tuple[int, ...] = ()
+    kind: Kind = "paper"
+    digits: int = METRIC_DIGITS
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The rows under one protocol; protocol "": the table knows none."""
+
+    protocol: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of one dataset and preset.
+
+    columns:   metrics, or what Table 1 has in their place.
+    has_paper: whether the paper prints figures for this dataset.
+    notes:     sentences for all of it.
+    footnotes: texts that rows refer to by number.
+    """
+
+    number: str
+    caption: str
+    dataset: str
+    preset: str
+    columns: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    has_paper: bool
+    notes: tuple[str, ...] = ()
+    footnotes: tuple[str, ...] = ()
+
+
+@dataclass
+class Footnotes:
+    """Collects footnotes; equal texts share a number."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> int:
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
+def fixed(value: float | None, digits: int = METRIC_DIGITS) -> str:
+    """A number as every table shows it: correctly rounded, never "-0.0000"; a dash for none or nan."""
+    if value is None or math.isnan(value):
+        return MISSING
+    text = f"{value:,.0f}" if digits == 0 else f"{value:.{digits}f}"
+    return text.lstrip("-") if not any(digit in text for digit in "123456789") else text
+
+
+def marks(values: Sequence[float | None], digits: int = METRIC_DIGITS) -> list[Mark]:
+    """Best and second best of a column as printed: values equal after rounding share a mark.
+
+    None never gets one, and a single value has nothing to be best of.
+    """
+    shown = [None if value is None or math.isnan(value) else float(fixed(value, digits)) for value in values]
+    present = [value for value in shown if value is not None]
+    if len(present) < 2:
+        return [""] * len(values)
+    ladder = sorted(set(present), reverse=True)[:2]
+    names: dict[float | None, Mark] = dict(zip(ladder, ("best", "second"), strict=False))
+    return [names.get(value, "") for value in shown]

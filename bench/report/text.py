@@ -1,0 +1,50 @@
+"""Tables for the terminal: aligned columns, marks as signs."""
+
+from __future__ import annotations
+
+from bench.report.inert import plain
+from bench.report.table import Cell, Row, Table, fixed
+
+_SIGNS = {"": "", "best": "*", "second": "+"}
+
+
+def text_table(table: Table) -> str:
+    """A table in aligned columns with its notes; `*` the best of a column, `+` the second."""
+    lines = [f"Table {table.number}. {plain(table.caption)}"]
+    for panel in table.panels:
+        lines.append(f"[{plain(panel.protocol)}]" if panel.protocol else "")
+        lines.extend(_aligned([_head(table), *(_line(row, table) for row in panel.rows)]))
+    lines.extend(f"  ({number}) {plain(note)}" for number, note in enumerate(table.footnotes, start=1))
+    lines.extend(f"  {plain(note)}" for note in table.notes)
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def _head(table: Table) -> list[str]:
+    columns = [[plain(name), "paper"] if table.has_paper else [plain(name)] for name in table.columns]
+    return ["", *(name for pair in columns for name in pair)]
+
+
+def _line(row: Row, table: Table) -> list[str]:
+    numbers = "".join(f" ({number})" for number in row.notes)
+    cells = [f"{plain(row.title)}{numbers}"]
+    for cell in row.cells:
+        cells.append(_ours(cell, row.digits))
+        if table.has_paper:
+            cells.append(fixed(cell.paper, row.digits) + (_SIGNS[cell.paper_mark] or " "))
+    return cells
+
+
+def _ours(cell: Cell, digits: int) -> str:
+    spread = f" ±{fixed(cell.std, digits)}" if cell.std is not None else ""
+    return f"{fixed(cell.value, digits)}{spread}{_SIGNS[cell.mark] or ' '}"
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column].rstrip()) for row in rows) + 1 for column in range(len(rows[0]))]
+    rows = [[cell if cell.endswith((" ", "*", "+")) else f"{cell} " for cell in row] for row in rows]
+    shown = []
+    for first, *others in rows:
+        parts = [f"{first:<{widths[0]}}"]
+        parts += [f"{cell:>{width + 1}}" for cell, width in zip(others, widths[1:], strict=True)]
+        shown.append(f"  {' '.join(parts)}".rstrip())
+    return shown
