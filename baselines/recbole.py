@@ -9,8 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.models import ModelInfo
+from bench.tasks import TaskName
 
 _PACKAGE = "recbole.model.sequential_recommender"
+
+
+def check_budget(settings: Any) -> None:
+    """ValueError where a training budget makes no sense."""
+    for name in ("hidden_size", "batch_size", "epochs", "patience", "evaluate_every"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} must be at least 1")
+    if settings.learning_rate <= 0 or settings.weight_decay < 0:
+        raise ValueError("learning_rate must be above 0 and weight_decay not below")
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,7 @@ class SequentialSettings:
     def __post_init__(self) -> None:
         if self.max_length < 1 or not 1 <= self.stride <= self.max_length:
             raise ValueError("stride must lie in 1..max_length")
-        if self.batch_size < 1 or self.epochs < 1 or self.patience < 1 or self.evaluate_every < 1:
-            raise ValueError("batch_size, epochs, patience and evaluate_every must be at least 1")
+        check_budget(self)
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout must lie in 0..1")
 
@@ -90,6 +99,13 @@ class SasRecSettings(TransformerSettings):
     """SASRec (Kang and McAuley, ICDM 2018)."""
 
     network = f"{_PACKAGE}.sasrec:SASRec"
+
+
+@dataclass(frozen=True)
+class SasRecPairwiseSettings(SasRecSettings):
+    """SASRec with one negative for each target, close to the original's loss."""
+
+    loss: Literal["CE", "BPR"] = "BPR"
 
 
 @dataclass(frozen=True)
@@ -137,27 +153,117 @@ class HgnSettings(SequentialSettings):
         return {**super().recbole(), "pooling_type": self.pooling, "reg_weight": list(self.l2)}
 
 
+@dataclass(frozen=True)
+class FdsaSettings(TransformerSettings):
+    """FDSA: a second encoder over the attributes of the items."""
+
+    network = f"{_PACKAGE}.fdsa:FDSA"
+
+    def recbole(self) -> dict[str, Any]:
+        return {**super().recbole(), "selected_features": ["class"], "pooling_mode": "mean"}
+
+
+@dataclass(frozen=True)
+class Bert4RecSettings(TransformerSettings):
+    """mask_ratio: share of a sequence's items that are masked. copies: maskings of a sequence an epoch."""
+
+    dropout: float = 0.2
+    mask_ratio: float = 0.2
+    copies: int = 2
+
+    network = f"{_PACKAGE}.bert4rec:BERT4Rec"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss != "CE":
+            raise ValueError("bert4rec trains with loss CE alone")
+        if not 0 < self.mask_ratio < 1 or self.copies < 0:
+            raise ValueError("mask_ratio must lie in 0..1 and copies must not be negative")
+
+    def recbole(self) -> dict[str, Any]:
+        masks = {"MASK_ITEM_SEQ": "Mask_item_id_list", "POS_ITEMS": "Pos_item_id", "NEG_ITEMS": "Neg_item_id"}
+        return {**super().recbole(), **masks, "MASK_INDEX": "MASK_INDEX", "mask_ratio": self.mask_ratio}
+
+
+@dataclass(frozen=True)
+class S3RecSettings(TransformerSettings):
+    """pretrain_epochs: passes of self-supervised pretraining. pretrain_batch_size: sequences a step there.
+
+    mask_ratio: share of items masked in pretraining. weights: of the attribute, item, masked attribute and
+    segment losses.
+    """
+
+    pretrain_epochs: int = 100
+    pretrain_batch_size: int = 256
+    mask_ratio: float = 0.2
+    weights: tuple[float, ...] = (0.2, 1.0, 1.0, 0.5)
+
+    network = f"{_PACKAGE}.s3rec:S3Rec"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss != "CE":
+            raise ValueError("s3rec finetunes with loss CE alone")
+        if len(self.weights) != 4:
+            raise ValueError("weights must be four numbers")
+
+    def recbole(self) -> dict[str, Any]:
+        names = ("aap_weight", "mip_weight", "map_weight", "sp_weight")
+        stage = {"train_stage": "pretrain", "item_attribute": "class", "mask_ratio": self.mask_ratio}
+        return {**super().recbole(), **stage, **dict(zip(names, self.weights, strict=True))}
+
+
+@dataclass(frozen=True)
+class PairwiseSettings:
+    """Settings of recommenders that score a user and an item, trained on pairs (BPR).
+
+    hidden_size: width of the embeddings. The others as in `SequentialSettings`; batch_size counts interactions.
+    """
+
+    hidden_size: int = 64
+    batch_size: int = 2048
+    epochs: int = 500
+    patience: int = 20
+    evaluate_every: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+
+    network = "recbole.model.general_recommender.bpr:BPR"
+
+    def __post_init__(self) -> None:
+        check_budget(self)
+
+    @property
+    def expected_epochs(self) -> int:
+        """For estimates of time: early stopping ends most runs well before the limit."""
+        return min(self.epochs, 60)
+
+    def recbole(self) -> dict[str, Any]:
+        """RecBole's parameters."""
+        return {"embedding_size": self.hidden_size}
+
+
 _REQUIRES = ("torch", "recbole", "safetensors")
 
 
-def _sequential(name: str, title: str, settings: type, factory: str, paper: str, cost: float, **more: Any) -> ModelInfo:
-    return ModelInfo(
-        name,
-        title,
-        "sequential",
-        ("sequential", "topn"),
-        f"baselines._recbole.{factory}",
-        settings,
-        paper,
-        requires=_REQUIRES,
-        epoch_cost=cost,
-        **more,
-    )
+def _neural(name: str, title: str, settings: type, factory: str, paper: str, cost: float, **more: Any) -> ModelInfo:
+    family = "general" if factory.startswith("general") else "sequential"
+    tasks: tuple[TaskName, ...] = ("sequential", "topn")
+    where = f"baselines._recbole.{factory}"
+    return ModelInfo(name, title, family, tasks, where, settings, paper, requires=_REQUIRES, epoch_cost=cost, **more)
 
+
+_SASREC = "Kang and McAuley, ICDM 2018"
+_ATTRIBUTES = {"needs": ("attributes",)}
 
 MODELS = (
-    _sequential("caser", "Caser", CaserSettings, "sequential:Caser", "Tang and Wang, WSDM 2018", 0.2),
-    _sequential("hgn", "HGN", HgnSettings, "sequential:Hgn", "Ma et al., KDD 2019", 0.2),
-    _sequential("gru4rec", "GRU4Rec", Gru4RecSettings, "sequential:SequentialModel", "Hidasi et al., ICLR 2016", 0.1),
-    _sequential("sasrec", "SASRec", SasRecSettings, "sequential:SequentialModel", "Kang and McAuley, ICDM 2018", 0.1),
+    _neural("caser", "Caser", CaserSettings, "sequential:FixedWidthModel", "Tang and Wang, WSDM 2018", 0.2),
+    _neural("hgn", "HGN", HgnSettings, "sequential:FixedWidthModel", "Ma et al., KDD 2019", 0.2),
+    _neural("gru4rec", "GRU4Rec", Gru4RecSettings, "sequential:SequentialModel", "Hidasi et al., ICLR 2016", 0.1),
+    _neural("bert4rec", "BERT4Rec", Bert4RecSettings, "masked:MaskedModel", "Sun et al., CIKM 2019", 0.2),
+    _neural("fdsa", "FDSA", FdsaSettings, "sequential:SequentialModel", "Zhang et al., IJCAI 2019", 0.2, **_ATTRIBUTES),
+    _neural("sasrec", "SASRec", SasRecSettings, "sequential:SequentialModel", _SASREC, 0.1),
+    _neural("sasrec-pairwise", "SASRec (pairwise)", SasRecPairwiseSettings, "sequential:SequentialModel", _SASREC, 0.1),
+    _neural("s3rec", "S3-Rec", S3RecSettings, "pretraining:S3Rec", "Zhou et al., CIKM 2020", 0.2, **_ATTRIBUTES),
+    _neural("mf", "MF", PairwiseSettings, "general:PairwiseModel", "Rendle et al., UAI 2009", 0.02),
 )

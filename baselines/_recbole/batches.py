@@ -64,16 +64,18 @@ def windows(sequences: Ragged, width: int, stride: int) -> Rows:
     return Rows(np.concatenate(users), inputs, targets)
 
 
-def batches(rows: Rows, targets_each: int, rng: np.random.Generator) -> Iterator[IntArray]:
+def batches(rows: Rows, targets_each: int, rng: np.random.Generator, by: IntArray | None = None) -> Iterator[IntArray]:
     """Row numbers of batches of about `targets_each` targets, rows of like length together, in random order.
 
     All rows are shuffled, groups of sixteen batches are sorted by length, and the batches are shuffled again:
     little padding, while what shares a batch still changes from epoch to epoch.
+    by: (n,) what to sort by before length.
     """
     order = rng.permutation(len(rows.users))
     lengths, counts = rows.inputs.lengths, rows.targets.lengths
+    first = np.zeros_like(lengths) if by is None else by
     group = (np.cumsum(counts[order]) - 1) // (targets_each * _GROUPED)
-    order = order[np.lexsort((lengths[order], group))]
+    order = order[np.lexsort((lengths[order], first[order], group))]
     batch = np.maximum(np.cumsum(counts[order]) - 1, 0) // targets_each
     edges = np.flatnonzero(np.diff(batch)) + 1
     pieces = np.split(order, edges)
@@ -81,24 +83,24 @@ def batches(rows: Rows, targets_each: int, rng: np.random.Generator) -> Iterator
         yield pieces[piece]
 
 
-def negatives_for(users: IntArray, seen: IntArray, n_items: int, rng: np.random.Generator) -> IntArray:
-    """(n,) one item for each user outside its training items, uniform.
+class NegativeSampler:
+    """Draws items that a user has no training interaction with, uniformly."""
 
-    seen: sorted keys user * n_items + item of every training interaction.
-    """
-    out = rng.integers(0, n_items, size=len(users))
-    todo = np.arange(len(users))
-    while len(todo):
-        keys = users[todo].astype(np.int64) * n_items + out[todo]
-        hit = seen[np.minimum(np.searchsorted(seen, keys), len(seen) - 1)] == keys
-        todo = todo[hit]
-        out[todo] = rng.integers(0, n_items, size=len(todo))
-    return out
+    def __init__(self, sequences: Ragged, n_items: int) -> None:
+        self._n_items = n_items
+        self._seen = np.sort(sequences.row_of.astype(np.int64) * n_items + sequences.values)
+        self._full = sequences.lengths >= n_items
 
-
-def seen_keys(sequences: Ragged, n_items: int) -> IntArray:
-    """Sorted keys user * n_items + item, for `negatives_for`."""
-    return np.sort(sequences.row_of.astype(np.int64) * n_items + sequences.values)
+    def draw(self, users: IntArray, rng: np.random.Generator) -> IntArray:
+        """(n,) one item for each user; any item for a user who has had them all."""
+        out = rng.integers(0, self._n_items, size=len(users))
+        todo = np.flatnonzero(~self._full[users])
+        while len(todo):
+            keys = users[todo].astype(np.int64) * self._n_items + out[todo]
+            place = np.minimum(np.searchsorted(self._seen, keys), len(self._seen) - 1)
+            todo = todo[self._seen[place] == keys]
+            out[todo] = rng.integers(0, self._n_items, size=len(todo))
+        return out
 
 
 def right_padded(rows: Ragged, width: int) -> IntArray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,11 @@ def encode(training: Training, network: type, values: Mapping[str, Any], device:
             save_dataset=False,
         )
         config = _Config(model=network, dataset=_NAME, config_dict=settings)
-        dataset = RecBoleDataset(config)
+        with warnings.catch_warnings():
+            # RecBole calls pandas in ways that pandas 3 will not have; the requirements keep pandas below it.
+            warnings.simplefilter("ignore", FutureWarning)
+            dataset = RecBoleDataset(config)
+        dataset._change_feat_format()  # data frames to tensors, as RecBole's own `build` does before it splits
     to_user, to_item = dataset.field2token_id["user_id"], dataset.field2token_id["item_id"]
     users = np.array([to_user[str(user)] for user in range(training.n_users)], dtype=np.int64)
     items = np.array([to_item[str(item)] for item in range(training.n_items)], dtype=np.int64)
@@ -95,10 +100,23 @@ def build(training: Training, network: str, values: Mapping[str, Any], device: s
 
     network: "module:Class".
     """
-    module, _, name = network.partition(":")
-    kind = getattr(importlib.import_module(module), name)
+    kind = _network_class(network)
     encoding = encode(training, kind, values, device)
     return kind(encoding.config, encoding.dataset).to(device), encoding
+
+
+def _network_class(network: str) -> Any:
+    """The class at "module:Class"; torch's anomaly detection is left as it was.
+
+    RecBole's package of sequential models holds one (SINE) that turns it on for the whole process when it is
+    imported, which makes every training step of every model several times slower.
+    """
+    module, _, name = network.partition(":")
+    before = torch.is_anomaly_enabled()
+    try:
+        return getattr(importlib.import_module(module), name)
+    finally:
+        torch.autograd.set_detect_anomaly(before)
 
 
 def _write_atomic(training: Training, folder: Path) -> None:

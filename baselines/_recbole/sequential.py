@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from recbole.data.interaction import Interaction
 
 from baselines._recbole.batches import (
+    NegativeSampler,
     Rows,
     batches,
     end_positions,
-    negatives_for,
     prefixes,
     right_padded,
-    seen_keys,
     windows,
 )
 from baselines._recbole.bridge import Encoding, build
@@ -25,9 +23,12 @@ from baselines._torch.randomness import seeded
 from baselines._torch.training import Budget, Trainer
 from bench.models import Context, ScoringModel, Training
 from bench.ragged import FloatArray, IntArray, Ragged
-from bench.tasks import Queries
+from bench.tasks import Queries, TaskName
 
 SELECTED_BY = "NDCG@10"
+
+Fields = dict[str, torch.Tensor]
+"""Tensors by field name: all that the networks used here ask of RecBole's Interaction."""
 
 
 class EveryPosition:
@@ -53,45 +54,33 @@ def every_position(network: Any) -> Any:
     return network
 
 
-class SequentialModel(ScoringModel):
-    """A RecBole sequential recommender.
+class RecBoleModel(ScoringModel):
+    """A RecBole network under our loop; subclasses say how batches are made and scores are read.
 
-    settings: a `baselines.recbole.SequentialSettings`.
+    settings: a record of `baselines.recbole` with `network`, `recbole()` and a training budget.
     """
 
-    causal = True
-    fixed_width = False
+    selected_on: TaskName = "sequential"
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
         self.network: Any = None
         self.encoding: Encoding
-        self._device = "cpu"
-
-    def parameters(self) -> Mapping[str, Any]:
-        """RecBole's parameters from our settings."""
-        return self.settings.recbole()
+        self.device = "cpu"
 
     def fit(self, training: Training, context: Context) -> None:
         torch.set_num_threads(context.threads)
-        self._device = context.device
+        self.device = context.device
         with seeded(context.seed, context.device):
-            self.network, self.encoding = build(training, self.settings.network, self.parameters(), context.device)
-            if self.causal:
-                every_position(self.network)
-            self.prepare(training, context)
-            trainer = Trainer(
-                self.network,
-                self.epoch(training),
-                self.network.calculate_loss if not self.causal else self._loss_everywhere,
-                lambda: self.validate(training),
-                self.budget(),
-                context,
+            self.network, self.encoding = build(
+                training, self.settings.network, self.settings.recbole(), context.device
             )
-            trainer.run()
+            self.prepare(training, context)
+            Trainer(
+                self.network, self.epoch(training), self.loss, lambda: self.validate(training), self.budget(), context
+            ).run()
         if context.checkpoint is not None:
-            weights = State({name: tensor for name, tensor in self.network.state_dict().items()})
-            save_state(weights, context.checkpoint / "best.safetensors")
+            save_state(State(dict(self.network.state_dict())), context.checkpoint / "best.safetensors")
 
     def budget(self) -> Budget:
         """The training budget of these settings."""
@@ -99,92 +88,100 @@ class SequentialModel(ScoringModel):
         return Budget(s.epochs, s.patience, s.evaluate_every, s.learning_rate, s.weight_decay)
 
     def prepare(self, training: Training, context: Context) -> None:
-        """Anything before the main training; S3-Rec pretrains here."""
+        """Anything between building the network and training it; S3-Rec pretrains here."""
 
     def validate(self, training: Training) -> float:
-        """Validation NDCG@10 of the next item."""
-        validation = training.validation["sequential"]
+        """Validation NDCG@10 of the task that selects the weights."""
+        validation = training.validation[self.selected_on]
         return validation.score(self.rank(validation.queries))[SELECTED_BY]
 
-    def epoch(self, training: Training) -> Any:
+    def epoch(self, training: Training) -> Callable[[np.random.Generator], Iterator[Fields]]:
         """generator -> batches of one epoch."""
-        s = self.settings
-        encoded = Ragged(self.encoding.items[training.sequences.values], training.sequences.offsets)
-        rows = windows(encoded, s.max_length, s.stride) if self.causal else prefixes(encoded, s.max_length)
-        seen = seen_keys(encoded, training.n_items + 1) if s.loss == "BPR" else None
+        raise NotImplementedError
 
-        def draw(rng: np.random.Generator) -> Iterator[Interaction]:
+    def loss(self, batch: Fields) -> torch.Tensor:
+        """RecBole's own loss of a batch."""
+        return self.network.calculate_loss(batch)
+
+    def encoded(self, rows: Ragged) -> Ragged:
+        """Rows of our items in RecBole's numbers."""
+        return Ragged(self.encoding.items[rows.values], rows.offsets)
+
+    def placed(self, fields: Mapping[str, IntArray]) -> Fields:
+        """Arrays as tensors on the device."""
+        return {name: torch.from_numpy(values).to(self.device) for name, values in fields.items()}
+
+    def our_order(self, scores: torch.Tensor) -> FloatArray:
+        """(n, RecBole items) -> (n, n_items) numpy in our numbering."""
+        return np.take(scores.float().cpu().numpy(), self.encoding.items, axis=1)
+
+
+class SequentialModel(RecBoleModel):
+    """A network that reads a history and scores what comes next.
+
+    causal:      its state at a position depends on the past alone, so a row trains all its positions in one pass.
+    fixed_width: its weights have the history's length, so rows are not trimmed.
+    """
+
+    causal = True
+    fixed_width = False
+
+    def prepare(self, training: Training, context: Context) -> None:
+        if self.causal:
+            every_position(self.network)
+
+    def epoch(self, training: Training) -> Callable[[np.random.Generator], Iterator[Fields]]:
+        s = self.settings
+        rows = windows(training.sequences, s.max_length, s.stride) if self.causal else None
+        rows = rows or prefixes(training.sequences, s.max_length)
+        sampler = NegativeSampler(training.sequences, training.n_items) if s.loss == "BPR" else None
+
+        def draw(rng: np.random.Generator) -> Iterator[Fields]:
             for chosen in batches(rows, s.batch_size, rng):
-                yield self.interaction(rows, chosen, seen, training.n_items + 1, rng)
+                yield self.batch(rows, chosen, sampler, rng)
 
         return draw
 
-    def interaction(
-        self, rows: Rows, chosen: IntArray, seen: IntArray | None, n_items: int, rng: np.random.Generator
-    ) -> Interaction:
-        """A batch in RecBole's form; with `causal`, one target for each supervised position."""
+    def batch(self, rows: Rows, chosen: IntArray, sampler: NegativeSampler | None, rng: np.random.Generator) -> Fields:
+        """The chosen rows as RecBole's fields; with `causal`, one target for each supervised position."""
         inputs, targets = rows.inputs.take(chosen), rows.targets.take(chosen)
-        users = rows.users[chosen]
-        fields = self.history_fields(users, inputs)
-        fields["item_id"] = torch.from_numpy(targets.values.astype(np.int64))
+        fields = self.history_fields(rows.users[chosen], inputs)
+        fields["item_id"] = self.encoding.items[targets.values]
         if self.causal:
-            row, column = end_positions(inputs, targets.lengths)
-            fields["place_row"], fields["place_column"] = torch.from_numpy(row), torch.from_numpy(column)
-        if seen is not None:
-            owners = np.repeat(users, targets.lengths)
-            # RecBole's item 0 is padding and must not be drawn: draw from 0..n-1 shifted by marking it seen.
-            drawn = negatives_for(owners, seen, n_items, rng)
-            while (drawn == 0).any():
-                zero = np.flatnonzero(drawn == 0)
-                drawn[zero] = negatives_for(owners[zero], seen, n_items, rng)
-            fields["neg_item_id"] = torch.from_numpy(drawn.astype(np.int64))
-        return _Batch({name: tensor.to(self._device) for name, tensor in fields.items()})
+            fields["place_row"], fields["place_column"] = end_positions(inputs, targets.lengths)
+        if sampler is not None:
+            owners = np.repeat(rows.users[chosen], targets.lengths)
+            fields["neg_item_id"] = self.encoding.items[sampler.draw(owners, rng)]
+        return self.placed(fields)
 
-    def history_fields(self, users: IntArray, histories: Ragged) -> dict[str, torch.Tensor]:
-        """RecBole's fields of a history: user, padded items and length."""
-        width = self.settings.max_length if self.fixed_width else int(histories.lengths.max(initial=1))
+    def history_fields(self, users: IntArray, histories: Ragged) -> dict[str, IntArray]:
+        """RecBole's fields of a history: user, items padded from the right, and length."""
+        width = self.settings.max_length if self.fixed_width else max(1, int(histories.lengths.max(initial=1)))
         return {
-            "user_id": torch.from_numpy(self.encoding.users[users]),
-            "item_id_list": torch.from_numpy(right_padded(histories, width)),
-            "item_length": torch.from_numpy(np.maximum(histories.lengths, 1)),
+            "user_id": self.encoding.users[users],
+            "item_id_list": right_padded(self.encoded(histories), width),
+            "item_length": np.maximum(histories.lengths, 1),
         }
 
-    def _loss_everywhere(self, batch: Any) -> torch.Tensor:
+    def loss(self, batch: Fields) -> torch.Tensor:
+        if not self.causal:
+            return super().loss(batch)
         self.network.places = (batch["place_row"], batch["place_column"])
         try:
-            return self.network.calculate_loss(batch)
+            return super().loss(batch)
         finally:
             self.network.places = None
 
     def scores(self, queries: Queries) -> FloatArray:
         histories = queries.histories.tail(self.settings.max_length)
-        histories = Ragged(self.encoding.items[histories.values], histories.offsets)
-        fields = self.history_fields(queries.users, histories)
-        batch = _Batch({name: tensor.to(self._device) for name, tensor in fields.items()})
         self.network.eval()
         with torch.no_grad():
-            scores = self.network.full_sort_predict(batch).view(len(queries), -1)
-        return self.our_order(scores)
-
-    def our_order(self, scores: torch.Tensor) -> FloatArray:
-        """(n, RecBole items) -> (n, n_items) numpy in our numbering."""
-        found = scores.float().cpu().numpy()
-        return np.take(found, self.encoding.items, axis=1)
+            fields = self.placed(self.history_fields(queries.users, histories))
+            return self.our_order(self.network.full_sort_predict(fields).view(len(queries), -1))
 
 
-class _Batch(dict[str, torch.Tensor]):
-    """Fields by name: all that the networks used here ask of RecBole's Interaction."""
-
-
-class Caser(SequentialModel):
-    """Caser's convolutions have the history's length: no trimming, a row for each prefix."""
-
-    causal = False
-    fixed_width = True
-
-
-class Hgn(SequentialModel):
-    """HGN gates a fixed number of places: no trimming, a row for each prefix."""
+class FixedWidthModel(SequentialModel):
+    """Caser's convolutions and HGN's gates have the history's length: no trimming, and a row for each prefix."""
 
     causal = False
     fixed_width = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from bench.errors import RunFailed
 from bench.models import Context
 
 Batch = TypeVar("Batch")
+Stage = Literal["pretrain", "fit"]
+_STREAMS: dict[Stage, int] = {"fit": 17, "pretrain": 18}
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,9 @@ class Trainer:
     network:  what is trained; its device is the context's.
     batches:  generator -> the batches of one epoch; draws only from that generator.
     loss:     batch -> scalar tensor.
-    evaluate: () -> validation score, higher is better; called in evaluation mode without gradients.
-    name:     tells stages of one model apart in checkpoints and messages.
+    evaluate: () -> validation score, higher is better; called in evaluation mode without gradients. None: train
+              all epochs and keep the last weights.
+    stage:    tells stages of one model apart in checkpoints, messages and randomness.
     """
 
     def __init__(
@@ -62,14 +65,14 @@ class Trainer:
         network: nn.Module,
         batches: Callable[[np.random.Generator], Sequence[Batch] | Iterable[Batch]],
         loss: Callable[[Batch], torch.Tensor],
-        evaluate: Callable[[], float],
+        evaluate: Callable[[], float] | None,
         budget: Budget,
         context: Context,
-        name: str = "fit",
+        stage: Stage = "fit",
     ) -> None:
         self._network, self._batches, self._loss, self._evaluate = network, batches, loss, evaluate
-        self._budget, self._context, self._name = budget, context, name
-        self._rng = context.rng(stream=17)
+        self._budget, self._context, self._stage = budget, context, stage
+        self._rng = context.rng(_STREAMS[stage])
         self._standing = _Standing()
         self._best: dict[str, torch.Tensor] = {}
         self._spent = Timing()
@@ -92,9 +95,8 @@ class Trainer:
         self._network.eval()
         self._context.curve.extend(self._curve)
         found = self._standing
-        self._context.progress.line(
-            f"{self._name}: best validation {found.best:.4f} at epoch {found.best_epoch} of {found.epoch}"
-        )
+        reached = f"best validation {found.best:.4f} at epoch {found.best_epoch} of" if self._best else "did"
+        self._context.progress.line(f"{self._stage}: {reached} {found.epoch} epochs")
         return found.best
 
     def _finished(self) -> bool:
@@ -105,8 +107,8 @@ class Trainer:
         self._network.train()
         standing.epoch += 1
         batches = list(self._batches(self._rng))
-        label = f"{self._name} epoch {standing.epoch}/{budget.epochs}"
-        total = torch.zeros(())
+        label = f"{self._stage} epoch {standing.epoch}/{budget.epochs}"
+        total = torch.zeros((), device=next(self._network.parameters()).device)
         for batch in self._context.progress.track(batches, len(batches), label):
             self._optimizer.zero_grad(set_to_none=True)
             loss = self._loss(batch)
@@ -114,19 +116,21 @@ class Trainer:
             if budget.clip:
                 nn.utils.clip_grad_norm_(self._network.parameters(), budget.clip)
             self._optimizer.step()
-            total = total + loss.detach().cpu()
+            total += loss.detach()
         mean = float(total) / max(1, len(batches))
         if not math.isfinite(mean):
             raise RunFailed(f"the loss became {mean} in epoch {standing.epoch}; lower learning_rate with --set")
         row = {"epoch": float(standing.epoch), "loss": mean}
-        if standing.epoch % budget.evaluate_every == 0 or standing.epoch == budget.epochs:
-            row["validation"] = self._assess()
+        if self._stage != "fit":
+            row = {f"{self._stage}_{name}": value for name, value in row.items()}
+        if self._evaluate and (standing.epoch % budget.evaluate_every == 0 or standing.epoch == budget.epochs):
+            row["validation"] = self._assess(self._evaluate)
         return row
 
-    def _assess(self) -> float:
+    def _assess(self, evaluate: Callable[[], float]) -> float:
         self._network.eval()
         with torch.no_grad():
-            score = self._evaluate()
+            score = evaluate()
         standing = self._standing
         if score > standing.best:
             standing.best, standing.best_epoch, standing.failures = score, standing.epoch, 0
@@ -144,11 +148,11 @@ class Trainer:
         state.add("best", self._best)
         state.add("optimizer", optimizer_tensors(self._optimizer))
         state.add("generator", get_states(self._context.device))
-        save_state(state, self._context.checkpoint / f"{self._name}.safetensors")
+        save_state(state, self._context.checkpoint / f"{self._stage}.safetensors")
 
     def _resume(self) -> None:
         folder = self._context.checkpoint
-        state = None if folder is None else load_state(folder / f"{self._name}.safetensors")
+        state = None if folder is None else load_state(folder / f"{self._stage}.safetensors")
         if state is None:
             return
         facts: dict[str, Any] = state.facts
@@ -162,4 +166,4 @@ class Trainer:
         set_states(state.part("generator"))
         self._context.spent.wall += self._spent.wall
         self._context.spent.cpu += self._spent.cpu
-        self._context.progress.line(f"{self._name}: resumed after epoch {self._standing.epoch}")
+        self._context.progress.line(f"{self._stage}: resumed after epoch {self._standing.epoch}")

@@ -1,0 +1,107 @@
+"""S3-Rec under our loop: self-supervised pretraining with the item attributes, then the next item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from baselines._recbole.bridge import Encoding
+from baselines._recbole.sequential import Fields, SequentialModel, every_position
+from baselines._torch.training import Budget, Trainer
+from bench.models import Context, Training
+from bench.ragged import FloatArray, IntArray, Ragged
+
+_NAMES = ("features", "masked", "positive", "negative", "masked_segment", "positive_segment", "negative_segment")
+
+
+class S3Rec(SequentialModel):
+    """S3-Rec (Zhou et al., CIKM 2020): RecBole's `pretrain` on batches of our making, then its finetuning loss."""
+
+    def prepare(self, training: Training, context: Context) -> None:
+        network = self.network
+        pretraining = Pretraining(self, training)
+        if self.settings.pretrain_epochs:
+            budget = Budget(self.settings.pretrain_epochs, patience=1, learning_rate=self.settings.learning_rate)
+            Trainer(
+                network,
+                pretraining.epoch,
+                lambda batch: network.pretrain(*(batch[name] for name in _NAMES)),
+                None,
+                budget,
+                context,
+                stage="pretrain",
+            ).run()
+        network.train_stage = "finetune"
+        network.loss_fct = torch.nn.CrossEntropyLoss()
+        every_position(network)
+
+
+class Pretraining:
+    """The masked items, segments and attributes that S3-Rec pretrains on.
+
+    RecBole builds these in Python loops over sequences padded to the full length; here rows of equal length
+    share a batch, so there is no padding at all and places mean the same before and after.
+    """
+
+    def __init__(self, model: SequentialModel, training: Training) -> None:
+        self._model, self._s = model, model.settings
+        self._sequences = model.encoded(training.sequences.tail(self._s.max_length))
+        self._items = model.encoding.items
+        self._mask = model.network.mask_token
+        self._features = _attribute_table(model.encoding, training, model.network.n_features)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Fields]:
+        """Every training sequence once, in batches of equal length."""
+        lengths = self._sequences.lengths
+        order = rng.permutation(len(lengths))
+        order = order[np.argsort(lengths[order], kind="stable")]
+        pieces = []
+        for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+            if len(group) and lengths[group[0]]:
+                size = max(1, self._s.pretrain_batch_size)
+                pieces += [group[start : start + size] for start in range(0, len(group), size)]
+        for piece in rng.permutation(len(pieces)):
+            yield self.batch(self._sequences.take(pieces[piece]), rng)
+
+    def batch(self, rows: Ragged, rng: np.random.Generator) -> Fields:
+        """The seven tensors of `S3Rec.pretrain`, each (rows, length), the first (rows * length, attributes)."""
+        items = rows.values.reshape(len(rows), -1).astype(np.int64)
+        n, length = items.shape
+        hidden = rng.random(items.shape) < self._s.mask_ratio
+        negative = np.where(hidden, self._items[rng.integers(0, len(self._items), items.shape)], items)
+        starts, sizes = _segments(n, length, rng)
+        column = np.arange(length)[None, :]
+        inside = (column >= starts[:, None]) & (column < (starts + sizes)[:, None])
+        values = self._sequences.values
+        elsewhere = rng.integers(0, len(values) - length, size=n) if len(values) > length else np.zeros(n, np.int64)
+        other = values[elsewhere[:, None] + column]
+        if length < 2:  # nothing can be cut out of one item: RecBole compares it with itself
+            masked_segment = own = wrong = items
+        else:
+            masked_segment = np.where(inside, self._mask, items)
+            own, wrong = np.where(inside, items, self._mask), np.where(inside, other, self._mask)
+        arrays = (np.where(hidden, self._mask, items), items, negative, masked_segment, own, wrong)
+        placed = self._model.placed(
+            {name: np.ascontiguousarray(a, np.int64) for name, a in zip(_NAMES[1:], arrays, strict=True)}
+        )
+        placed["features"] = self._features[torch.from_numpy(items.ravel())].to(self._model.device)
+        return placed
+
+
+def _segments(n: int, length: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """(n,) starts and (n,) sizes of random segments of at most half the row."""
+    sizes = rng.integers(1, max(1, length // 2) + 1, size=n)
+    return rng.integers(0, length - sizes + 1), sizes
+
+
+def _attribute_table(encoding: Encoding, training: Training, width: int) -> torch.Tensor:
+    """(RecBole items, attributes) 0/1: what `pretrain` is to tell from an item's surroundings."""
+    attributes = training.attributes
+    assert attributes is not None, "the registry asks for attributes"
+    codes = encoding.dataset.field2token_id["class"]
+    table: FloatArray = np.zeros((len(encoding.items) + 1, width), np.float32)
+    columns = np.array([codes[str(value)] - 1 for value in attributes.values.tolist()], np.int64)
+    table[encoding.items[attributes.row_of], columns] = 1.0
+    return torch.from_numpy(table)
