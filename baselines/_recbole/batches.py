@@ -47,15 +47,13 @@ def windows(sequences: Ragged, width: int, stride: int) -> Rows:
     gives it. A longer one is cut into windows `stride` apart from its start; a later window supervises its last
     `stride` positions alone, so a target there sees width - stride + 1 to width items. stride=1 equals `prefixes`.
     """
-    users, starts, stops, first = [], [], [], []
-    lengths = sequences.lengths - 1
+    lengths, begin = sequences.lengths - 1, sequences.offsets[:-1]
     short = np.flatnonzero((lengths >= 1) & (lengths <= width))
-    begin = sequences.offsets[:-1]
-    users.append(short), starts.append(begin[short]), stops.append(begin[short] + lengths[short])
-    first.append(begin[short])
+    users, starts, stops, first = [short], [begin[short]], [begin[short] + lengths[short]], [begin[short]]
     for user in np.flatnonzero(lengths > width):
         ends = np.append(np.arange(width, lengths[user], stride), lengths[user])
-        users.append(np.full(len(ends), user)), stops.append(begin[user] + ends)
+        users.append(np.full(len(ends), user))
+        stops.append(begin[user] + ends)
         starts.append(begin[user] + np.maximum(ends - width, 0))
         first.append(begin[user] + np.concatenate([[0], ends[:-1]]))
     low, high = np.concatenate(starts), np.concatenate(stops)

@@ -7,6 +7,7 @@ they were, so that on a CPU the final weights are those of an uninterrupted run.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -23,6 +24,7 @@ from bench.models import Context
 
 Batch = TypeVar("Batch")
 Stage = Literal["pretrain", "fit"]
+_SAY_EVERY_S = 15.0
 _STREAMS: dict[Stage, int] = {"fit": 17, "pretrain": 18}
 
 
@@ -76,6 +78,7 @@ class Trainer:
         self._standing = _Standing()
         self._best: dict[str, torch.Tensor] = {}
         self._spent = Timing()
+        self._said = time.monotonic()
         self._curve: list[dict[str, float]] = []
         self._optimizer = torch.optim.Adam(
             network.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay
@@ -90,6 +93,7 @@ class Trainer:
             self._spent.wall += epoch.wall
             self._spent.cpu += epoch.cpu
             self._curve.append({**row, "seconds": round(self._spent.wall, 3)})
+            self._say(row)
             self._save()
         self._network.load_state_dict(self._best or self._network.state_dict())
         self._network.eval()
@@ -126,6 +130,16 @@ class Trainer:
         if self._evaluate and (standing.epoch % budget.evaluate_every == 0 or standing.epoch == budget.epochs):
             row["validation"] = self._assess(self._evaluate)
         return row
+
+    def _say(self, row: dict[str, float]) -> None:
+        """Tell how training goes, not more often than people read."""
+        now = time.monotonic()
+        if "validation" in row and now - self._said >= _SAY_EVERY_S:
+            standing, self._said = self._standing, now
+            self._context.progress.line(
+                f"{self._stage}: epoch {standing.epoch}, loss {row['loss']:.4f}, validation {row['validation']:.4f} "
+                f"(best {standing.best:.4f} at epoch {standing.best_epoch})"
+            )
 
     def _assess(self, evaluate: Callable[[], float]) -> float:
         self._network.eval()
