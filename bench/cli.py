@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.data.catalog import DATASETS, dataset_name
 from bench.errors import UserError
+from bench.forecast import forecast
 from bench.models import Registry
 from bench.options import Options
 from bench.progress import Progress
 from bench.report.build import build_table
-from bench.report.files import write_metrics, write_table
+from bench.report.files import write_metrics, write_table, write_text
+from bench.report.published import paper_title
 from bench.report.specs import models_of
 from bench.report.text import text_table
 from bench.runs.failure import read_failures
+from bench.runs.identity import Job
+from bench.runs.outside import judge_file
 from bench.runs.perform import Means, Outcome, perform
-from bench.runs.plan import Plan, attach, make_plan, read_card
-from bench.runs.record import read_records
+from bench.runs.plan import DatasetCard, Plan, attach, estimate_seconds, make_plan, read_card
+from bench.runs.record import Record, read_records
 from bench.runs.workspace import card_path, prepare, preset_folder
+from bench.scoring import verdict_json, verdict_text
 from bench.settings import resolve
 from bench.splits import Split
-
-Say = Callable[[str], None]
 
 
 @dataclass
 class Work:
-    """A dataset's plan and where it lies. split: None where only a report is wanted."""
+    """A dataset's plan and where it lies.
+
+    split:   None where nothing is to be run.
+    records: what was found in its folder when last looked.
+    """
 
     plan: Plan
     folder: Path
     split: Split | None
+    records: list[Record] = field(default_factory=list)
 
     @property
     def runs(self) -> Path:
@@ -41,27 +49,25 @@ class Work:
 
 def check_names(options: Options, registry: Registry) -> None:
     """Raise UserError, before any data is read, where a model or a setting is unknown."""
-    for name in (*(options.models or ()), *options.overrides):
-        registry.get(name)
+    for where, names in (("--models", options.models or ()), ("--set", options.overrides)):
+        for name in names:
+            if name not in registry.models and paper_title(name):
+                fix = "leave it out; tables show the paper's figures of it"
+                raise UserError(f"this version has no model '{name}'", where, fix)
+            registry.get(name)
     for name, settings in options.overrides.items():
         resolve(registry.models[name], options.preset, "", settings)
 
 
-def lay_out(options: Options, registry: Registry) -> list[Work]:
-    """The plan of every dataset, with the records that are there; reads data unless only a report is wanted."""
+def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Work]:
+    """The plan of every dataset, with the records that are there; reads data only where it is needed."""
     works = []
     for text in options.datasets:
-        if options.report_only:
-            name = text if text in DATASETS else dataset_name(Path(text))
-            card, split = read_card(card_path(options.out, name)), None
-        else:
-            split = prepare(text, options.out, options.data_dir, offline=options.offline)
-            card = read_card(card_path(options.out, split.dataset.name))
-        shown = shown_models(options)
+        card, split = _card(text, options, progress)
         plan = make_plan(
             card,
             options.preset,
-            shown,
+            shown_models(options),
             registry,
             list(options.protocols),
             list(options.seeds),
@@ -69,8 +75,33 @@ def lay_out(options: Options, registry: Registry) -> list[Work]:
             asked=options.models or models_of(options.tables),
         )
         works.append(Work(plan, preset_folder(options.out, card.name, options.preset), split))
-        look_up(works[-1], options)
+        if options.report_only:
+            _need_runs(works[-1])
+        look_up(works[-1], options, replacing=options.force and not options.report_only)
     return works
+
+
+def _card(text: str, options: Options, progress: Progress) -> tuple[DatasetCard, Split | None]:
+    """The card of a dataset, and its split where runs may need it."""
+    name = text if text in DATASETS else dataset_name(Path(text))
+    card = card_path(options.out, name)
+    if options.report_only and not card.exists():
+        found = sorted(path.parent.name for path in options.out.glob("*/dataset.json"))
+        fix = f"there are: {', '.join(found)}" if found else "run without --report-only first, or give --out"
+        raise UserError(f"no results of '{name}'", str(options.out), fix)
+    if options.report_only or (options.dry_run and card.exists()):
+        return read_card(card), None
+    progress.line(f"reading {text}")
+    split = prepare(text, options.out, options.data_dir, offline=options.offline, keep=not options.dry_run)
+    return DatasetCard.of(split), split
+
+
+def _need_runs(work: Work) -> None:
+    """UserError where a report is wanted of a preset that never ran here."""
+    if not work.runs.is_dir():
+        presets = sorted(path.parent.name for path in work.folder.parent.glob("*/runs"))
+        fix = f"there are runs of: {', '.join(presets)}" if presets else "run without --report-only first"
+        raise UserError(f"no runs under preset '{work.plan.preset}'", str(work.folder), fix)
 
 
 def shown_models(options: Options) -> list[str]:
@@ -78,31 +109,40 @@ def shown_models(options: Options) -> list[str]:
     return list(dict.fromkeys([*models_of(options.tables), *(options.models or ())]))
 
 
-def look_up(work: Work, options: Options, *, replacing: bool = True) -> None:
-    """Attach what records and failures there are. replacing: leave out records that --force is to replace."""
-    skip = {job.folder for job in work.plan.jobs(force=True)} if options.force and replacing else set()
-    attach(work.plan, read_records(work.runs, skip), read_failures(work.runs), shown_models(options))
+def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
+    """Attach what records and failures there are. replacing: pass over records that are to be replaced."""
+    skip = {job.folder for job in work.plan.jobs(force=True)} if replacing else set()
+    work.records = read_records(work.runs, skip)
+    attach(work.plan, work.records, read_failures(work.runs), shown_models(options))
+
+
+def dry_run(work: Work, options: Options) -> str:
+    """What the command would do."""
+    return forecast(work.plan, work.runs, work.records, force=options.force, jobs=options.jobs)
 
 
 def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
     """Run what is missing, then look up what is there."""
     if work.split is None:
         raise ValueError("a plan without data cannot be run")
+
+    def guess(job: Job) -> float | None:
+        return estimate_seconds(job, work.plan.card, work.records)
+
     means = Means(options.device, options.threads, options.jobs, options.force, progress)
-    outcomes = perform(work.plan.jobs(force=options.force), work.split, work.runs, means)
-    look_up(work, options, replacing=False)
-    for outcome in outcomes:
-        for entry in work.plan.entries:
-            if outcome.state == "busy" and entry.job and entry.job.key == outcome.job.key and not entry.record:
-                entry.reason = outcome.reason
+    outcomes = perform(work.plan.jobs(force=options.force), work.split, work.runs, means, guess)
+    look_up(work, options)
+    busy = {outcome.job.key: outcome.reason for outcome in outcomes if outcome.state == "busy"}
+    for entry in work.plan.entries:
+        if entry.record is None and entry.job is not None:
+            entry.reason = busy.get(entry.job.key, entry.reason)
     return outcomes
 
 
 def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
     """Write metrics.csv and the tables; yields each table as text, then where the files are."""
-    records = read_records(work.runs)
-    write_metrics(records, registry, work.folder / "metrics.csv")
     paths = [work.folder / "metrics.csv"]
+    write_metrics(work.records, registry, work.plan.card, paths[0])
     suffix = f"-{options.numbering}-ids" if options.numbering else ""
     for spec in options.tables:
         table = build_table(spec, work.plan)
@@ -111,7 +151,7 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
     yield "\n".join(["written:", *(f"  {path}" for path in paths)]) + "\n"
 
 
-def exit_code(works: list[Work], outcomes: list[Outcome], options: Options) -> int:
+def exit_code(works: Iterable[Work], outcomes: Iterable[Outcome], options: Options) -> int:
     """0 where everything asked for is there, 1 where something is not.
 
     A model that this dataset has no data for counts only if it was asked for by name.
@@ -126,7 +166,15 @@ def exit_code(works: list[Work], outcomes: list[Outcome], options: Options) -> i
     return 0
 
 
-def need_cards(options: Options) -> None:
-    """Raise UserError where a report is asked for without results."""
-    if options.report_only and not options.out.is_dir():
-        raise UserError("no results are here", str(options.out), "run without --report-only first, or give --out")
+def score(options: Options, progress: Progress) -> str:
+    """Judge a predictions file; returns the verdict as text."""
+    if options.score is None or len(options.datasets) != 1:
+        raise UserError("needs exactly one data set", "--score", "give --dataset NAME")
+    if not options.score.is_file():
+        raise UserError("no such file", str(options.score), "check --score")
+    progress.line(f"reading {options.datasets[0]}")
+    split = prepare(options.datasets[0], options.out, options.data_dir, offline=options.offline)
+    verdicts = [judge_file(options.score, split, options.task, protocol) for protocol in options.protocols]
+    if options.json is not None:
+        write_text(options.json, verdict_json(verdicts))
+    return "\n".join(map(verdict_text, verdicts))

@@ -135,7 +135,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         score=typed.score,
         task=_choice(typed.task, tuple(TASKS), "--task"),
         json=typed.json,
-        remarks=tuple(remarks),
+        remarks=() if typed.score else tuple(remarks),
         **common,
     )
 

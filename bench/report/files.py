@@ -14,7 +14,10 @@ from bench.protocols import PROTOCOLS, Protocol, with_numbering
 from bench.report.inert import csv_text
 from bench.report.latex import latex_table
 from bench.report.table import Row, Table, fixed
+from bench.runs.identity import REFEREE
+from bench.runs.plan import DatasetCard
 from bench.runs.record import Record, whole_or_nothing
+from bench.settings import as_dict, resolve
 
 TABLE_COLUMNS = (
     "table",
@@ -76,34 +79,51 @@ def _number(value: float | None, row: Row) -> str:
     return "" if value is None else fixed(value, row.digits).replace(",", "")
 
 
-def write_metrics(records: Iterable[Record], registry: Registry, path: Path) -> None:
+def write_metrics(records: Iterable[Record], registry: Registry, card: DatasetCard, path: Path) -> None:
     """Write metrics.csv: every figure of every record, once under each protocol that its run serves."""
-    write_text(path, _csv(METRIC_COLUMNS, metric_rows(records, registry)))
+    write_text(path, _csv(METRIC_COLUMNS, metric_rows(records, registry, card)))
 
 
-def metric_rows(records: Iterable[Record], registry: Registry) -> Iterator[dict[str, str]]:
+def metric_rows(records: Iterable[Record], registry: Registry, card: DatasetCard) -> Iterator[dict[str, str]]:
     """One row a record, protocol, task and metric; value in full precision, n users behind it.
 
-    Records of an older version of a model are left out. variant: settings that differ from the preset's.
+    variant: the settings that differ from the preset's, "" for none.
+    Records of other data, or of another version of model or referee, are left out.
     """
     for record in records:
-        identity = record.content["identity"]
-        for protocol in protocols_served(identity["protocol"]):
+        if not _current(record, registry, card):
+            continue
+        run = {
+            "dataset": csv_text(record.content["dataset"]),
+            "preset": csv_text(record.content["preset"]),
+            "model": csv_text(record.model),
+            "variant": csv_text(variant(record, registry)),
+            "seed": str(record.seed),
+        }
+        for protocol in protocols_served(record.content["identity"]["protocol"]):
             for task, figures in record.metrics.items():
+                shared = {**run, "protocol": protocol.name, "task": csv_text(task), "n": str(int(figures["n"]))}
                 for metric, value in figures.items():
                     if metric != "n":
-                        yield {
-                            "dataset": csv_text(record.content["dataset"]),
-                            "preset": csv_text(record.content["preset"]),
-                            "protocol": protocol.name,
-                            "task": csv_text(task),
-                            "model": csv_text(record.model),
-                            "variant": "",
-                            "seed": str(record.seed),
-                            "metric": csv_text(metric),
-                            "value": repr(value),
-                            "n": str(int(figures["n"])),
-                        }
+                        yield {**shared, "metric": csv_text(metric), "value": repr(value)}
+
+
+def _current(record: Record, registry: Registry, card: DatasetCard) -> bool:
+    identity = record.content["identity"]
+    info = registry.models.get(record.model)
+    same_data = (identity["dataset"], identity["split"]) == (card.fingerprint, card.split_fingerprint)
+    same_code = identity["referee"] == REFEREE and (info is None or identity["model_version"] == info.version)
+    return same_data and same_code
+
+
+def variant(record: Record, registry: Registry) -> str:
+    """The settings of a run that differ from its preset's, as "name=value name=value"."""
+    info = registry.models.get(record.model)
+    if info is None:
+        return ""
+    usual = as_dict(resolve(info, record.content["preset"], record.content["dataset"]))
+    settings: dict[str, object] = record.content["identity"]["settings"]
+    return " ".join(f"{name}={value}" for name, value in settings.items() if usual.get(name, ...) != value)
 
 
 def protocols_served(settings: Mapping[str, object]) -> list[Protocol]:

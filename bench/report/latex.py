@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.report.inert import latex_text
 from bench.report.table import Cell, Mark, Panel, Row, Table, fixed
 
-_HEAD = r"""% Needs \usepackage{booktabs}; by itself this file is a whole document.
+_HEAD = r"""%% Needs \usepackage{booktabs}; by itself this file is a whole document.
 \ifdefined\section\else
   \documentclass{article}
   \usepackage{booktabs}
@@ -13,6 +13,7 @@ _HEAD = r"""% Needs \usepackage{booktabs}; by itself this file is a whole docume
   \pagestyle{empty}
   \def\PodiumEnd{\end{document}}
   \begin{document}
+  \setcounter{table}{%s}
 \fi
 \providecommand{\PodiumEnd}{}
 """
@@ -33,7 +34,12 @@ def latex_table(table: Table) -> str:
     for panel in table.panels:
         lines += [r"\midrule", *_panel(panel, table, width)]
     lines += [r"\bottomrule", r"\end{tabular}", "", *_notes(table), r"\end{table*}", r"\PodiumEnd"]
-    return _HEAD + "\n".join(lines) + "\n"
+    return _HEAD % _counter(table.number) + "\n".join(lines) + "\n"
+
+
+def _counter(number: str) -> int:
+    """What the table counter must stand at for the table to get its number."""
+    return int(number) - 1 if number.isdigit() else 0
 
 
 def _caption_end(table: Table) -> str:
@@ -58,7 +64,7 @@ def _panel(panel: Panel, table: Table, width: int) -> list[str]:
     before = None
     for row in panel.rows:
         if before is not None and row.kind != before:
-            lines.append(r"\addlinespace")
+            lines.append(rf"\cmidrule{{1-{width + 1}}}")
         lines.append(_row(row, table))
         before = row.kind
     return lines

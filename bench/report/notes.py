@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.protocols import Protocol
 from bench.report.specs import TableSpec
-from bench.runs.plan import DatasetCard, Plan
+from bench.runs.plan import DatasetCard, Entry, Plan
 from bench.settings import PRESETS
 
 
@@ -18,11 +18,10 @@ def general_notes(spec: TableSpec, plan: Plan, has_paper: bool) -> tuple[str, ..
         _seeds(plan),
         *(f"Protocol {protocol.name}: {protocol_in_words(protocol)}." for protocol in plan.protocols),
     ]
-    backbones = {
-        f"{e.info.title} on {e.record.content['identity']['settings']['backbone']}": 1
-        for e in shown
-        if e.record and "backbone" in e.record.content["identity"]["settings"]
-    }
+    changed = [f"{model}.{name}={value}" for model, each in plan.overrides.items() for name, value in each.items()]
+    if changed:
+        notes.append(f"Settings changed from the preset's: {', '.join(changed)}.")
+    backbones = _backbones(shown)
     if backbones:
         notes.append(f"Backbone: {', '.join(backbones)}.")
     probes = list(dict.fromkeys(e.info.title for e in plan.entries if e.info.family == "probe"))
@@ -52,9 +51,19 @@ def protocol_in_words(protocol: Protocol) -> str:
         "train": "items numbered by first appearance in training",
         "random": "items numbered at random",
     }[protocol.item_numbering]
-    history = "history items may be listed" if protocol.keep_history else "history items never listed"
-    repeats = "a repeated item counts each time" if protocol.per_occurrence else "a user counts once"
+    history = "generated lists may hold history items" if protocol.keep_history else "no list holds history items"
+    repeats = "an item counts as often as it is generated" if protocol.per_occurrence else "an item counts once"
     return f"{ids}; {history}; {repeats}"
+
+
+def _backbones(entries: list[Entry]) -> list[str]:
+    """What language model stands behind which row, as its record's settings say."""
+    found: dict[str, None] = {}
+    for entry in entries:
+        settings = entry.record.content["identity"]["settings"] if entry.record else {}
+        if "backbone" in settings:
+            found[f"{entry.info.title} on {settings['backbone']}"] = None
+    return list(found)
 
 
 def _devices(plan: Plan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.report.inert import plain
-from bench.report.table import Cell, Row, Table, fixed
+from bench.report.table import Cell, Panel, Row, Table, fixed
 
 _SIGNS = {"": "", "best": "*", "second": "+"}
 
@@ -13,10 +13,21 @@ def text_table(table: Table) -> str:
     lines = [f"Table {table.number}. {plain(table.caption)}"]
     for panel in table.panels:
         lines.append(f"[{plain(panel.protocol)}]" if panel.protocol else "")
-        lines.extend(_aligned([_head(table), *(_line(row, table) for row in panel.rows)]))
+        lines.extend(_ruled(_aligned([_head(table), *(_line(row, table) for row in panel.rows)]), panel))
     lines.extend(f"  ({number}) {plain(note)}" for number, note in enumerate(table.footnotes, start=1))
     lines.extend(f"  {plain(note)}" for note in table.notes)
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _ruled(lines: list[str], panel: Panel) -> list[str]:
+    """The lines of a panel, head first, with a rule under the head and where the kind of row changes."""
+    rule = "  " + "-" * (max(map(len, lines)) - 2)
+    shown = [lines[0], rule]
+    for at, line in enumerate(lines[1:]):
+        if at and panel.rows[at].kind != panel.rows[at - 1].kind:
+            shown.append(rule)
+        shown.append(line)
+    return shown
 
 
 def _head(table: Table) -> list[str]:

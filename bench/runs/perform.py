@@ -5,18 +5,22 @@ A job that fails takes no other with it: the reason is written beside the runs, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from bench.progress import Progress
+from bench.progress import Progress, clock
 from bench.runs.execute import execute
 from bench.runs.failure import clear_failed, failed_folder, mark_failed
 from bench.runs.identity import Job
 from bench.runs.lock import Busy, locked
+from bench.runs.processes import run_in_processes
 from bench.runs.record import Unwritable, read_record, sweep
 from bench.splits import Split
+
+Guess = Callable[[Job], float | None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Means:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended. reason: one line where it was not done."""
+    """How a job ended. reason: one line where it was not done. log: the file with the traceback, if any."""
 
     job: Job
     state: Literal["done", "failed", "busy"]
@@ -47,21 +51,49 @@ class Outcome:
     log: str | None = None
 
 
-def perform(jobs: Sequence[Job], split: Split, runs: Path, means: Means) -> list[Outcome]:
-    """Run the jobs in order and return how each ended.
+def perform(
+    jobs: Sequence[Job], split: Split, runs: Path, means: Means, guess: Guess = lambda job: None
+) -> list[Outcome]:
+    """Run the jobs and return how each ended; what another process is at is left to it.
 
+    guess: the seconds that a job may take, or None.
     Raises Unwritable where the results folder takes no more, and KeyboardInterrupt; finished runs are kept.
     """
+    if not jobs:
+        return []
     sweep(runs)
+    if means.jobs > 1 and len(jobs) > 1:
+        return _perform_in_processes(jobs, split, runs, means)
     outcomes = []
     for number, job in enumerate(jobs, start=1):
-        means.progress.line(f"run {number} of {len(jobs)}: {describe(job)}")
-        outcomes.append(perform_one(job, split, runs, means))
-        tell(outcomes[-1], means.progress)
+        means.progress.line(f"run {number} of {len(jobs)}: {describe(job)}{_time_left(jobs[number - 1 :], guess)}")
+        outcomes.append(perform_one(job, means.progress, split=split, runs=runs, means=means))
+        tell(outcomes[-1], runs, means.progress)
     return outcomes
 
 
-def perform_one(job: Job, split: Split, runs: Path, means: Means) -> Outcome:
+def _perform_in_processes(jobs: Sequence[Job], split: Split, runs: Path, means: Means) -> list[Outcome]:
+    threads = max(1, means.threads // means.jobs)
+    quiet = replace(means, threads=threads, progress=Progress())
+
+    def ended(outcome: Outcome) -> None:
+        if outcome.state == "done":
+            means.progress.line(f"done: {describe(outcome.job)}")
+        tell(outcome, runs, means.progress)
+
+    means.progress.line(f"{len(jobs)} runs, {means.jobs} at a time, threads for each: {threads}")
+    return run_in_processes(
+        jobs,
+        partial(perform_one, split=split, runs=runs, means=quiet),
+        partial(_died, runs=runs),
+        ended,
+        processes=means.jobs,
+        threads=threads,
+        loud=type(means.progress) is not Progress,
+    )
+
+
+def perform_one(job: Job, progress: Progress, *, split: Split, runs: Path, means: Means) -> Outcome:
     """Run one job under its lock; a record that another process has made meanwhile is kept."""
     try:
         with locked(lock_path(job, runs)):
@@ -72,7 +104,7 @@ def perform_one(job: Job, split: Split, runs: Path, means: Means) -> Outcome:
                     runs,
                     device=means.device,
                     threads=means.threads,
-                    progress=means.progress,
+                    progress=progress,
                     force=means.force,
                 )
             clear_failed(job, runs)
@@ -86,6 +118,10 @@ def perform_one(job: Job, split: Split, runs: Path, means: Means) -> Outcome:
         return Outcome(job, "failed", failure.reason, failure.log)
 
 
+def _died(job: Job, reason: str, *, runs: Path) -> Outcome:
+    return Outcome(job, "failed", mark_failed(job, runs, reason).reason)
+
+
 def lock_path(job: Job, runs: Path) -> Path:
     """The lock of a job: among the checkpoints, which it guards too."""
     return runs / "checkpoints" / f"{job.folder}.lock"
@@ -94,18 +130,28 @@ def lock_path(job: Job, runs: Path) -> Path:
 def half_done(job: Job, runs: Path) -> bool:
     """Whether a killed process left a checkpoint of this job."""
     folder = runs / "checkpoints" / job.folder
-    return folder.is_dir() and any(folder.iterdir())
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def describe(job: Job) -> str:
     """A job in a few words."""
-    return f"{job.info.name} on {job.dataset}" + ("" if job.info.deterministic else f", seed {job.seed}")
+    ids = f", {job.protocol.item_numbering} ids" if "item_numbering" in job.info.protocol_settings else ""
+    return f"{job.info.name} on {job.dataset}{ids}" + ("" if job.info.deterministic else f", seed {job.seed}")
 
 
-def tell(outcome: Outcome, progress: Progress) -> None:
+def tell(outcome: Outcome, runs: Path, progress: Progress) -> None:
     """Say how a job ended, unless it simply worked."""
     if outcome.state == "failed":
-        where = f"; see {failed_folder(Path())}/{outcome.log} among its runs" if outcome.log else ""
+        where = f"; see {failed_folder(runs) / outcome.log}" if outcome.log else ""
         progress.line(f"failed: {describe(outcome.job)}: {outcome.reason}{where}")
     elif outcome.state == "busy":
         progress.line(f"skipped: {describe(outcome.job)}: {outcome.reason}")
+
+
+def _time_left(jobs: Sequence[Job], guess: Guess) -> str:
+    """The estimate for the first job and for all that are left, "" where there is nothing to say."""
+    known = [seconds for seconds in map(guess, jobs) if seconds is not None]
+    if not known or sum(known) < 60:
+        return ""
+    more = " at least" if len(known) < len(jobs) else ""
+    return f"; {len(jobs)} runs left,{more} about {clock(sum(known))}"

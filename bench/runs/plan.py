@@ -20,6 +20,7 @@ from bench.settings import resolve
 from bench.splits import Split
 
 NOT_RUN = "not run yet"
+STALE = "not run yet as it is now: the record here was made under other settings or by another version"
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,16 @@ class Entry:
 
 @dataclass
 class Plan:
-    """Everything that the tables show of one dataset, and what of it was asked for."""
+    """Everything that the tables show of one dataset, and what of it was asked for.
+
+    overrides: model -> setting -> text, from `--set`.
+    """
 
     card: DatasetCard
     preset: str
     protocols: list[Protocol]
     seeds: list[int]
+    overrides: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
     def jobs(self, *, force: bool = False) -> list[Job]:
@@ -153,13 +158,13 @@ def make_plan(
     overrides: model -> setting -> text, from `--set`.
     asked:     the models to run; None: all.
     """
-    plan = Plan(card, preset, protocols, seeds)
+    plan = Plan(card, preset, protocols, seeds, overrides or {})
     wanted = None if asked is None else set(asked)
     for name in names:
         if name not in registry.models:
             continue
         info = registry.models[name]
-        settings = resolve(info, preset, card.name, (overrides or {}).get(name))
+        settings = resolve(info, preset, card.name, plan.overrides.get(name))
         obstacle = obstacle_of(info, card)
         for protocol in protocols:
             for seed in [0] if info.deterministic else seeds:
@@ -178,6 +183,7 @@ def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = 
     records = list(records)
     by_key = {record.key: record for record in records}
     failed = {failure.key: failure for failure in failures}
+    made = {(record.model, record.seed) for record in records}
     for entry in plan.entries:
         key = entry.job.key if entry.job else ""
         entry.record = by_key.get(key, None if entry.job else entry.record)
@@ -185,8 +191,9 @@ def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = 
         entry.failed = entry.record is None and failure is not None
         if entry.record is not None:
             entry.reason = ""
-        elif failure is not None and not entry.obstacle:
-            entry.reason = failure.reason
+        elif not entry.obstacle:
+            stale = STALE if (entry.info.name, entry.seed) in made else NOT_RUN
+            entry.reason = failure.reason if failure is not None else stale
     known = {entry.info.name for entry in plan.entries}
     for name in names:
         if name not in known:

@@ -23,12 +23,17 @@ def preset_folder(out: Path, dataset: str, preset: str) -> Path:
     return out / dataset / preset
 
 
-def prepare(name_or_path: str, out: Path, data_dir: Path | None = None, *, offline: bool = False) -> Split:
+def prepare(
+    name_or_path: str, out: Path, data_dir: Path | None = None, *, offline: bool = False, keep: bool = True
+) -> Split:
     """Read a dataset and load its split, or make it once; writes the card beside it.
 
+    keep: False: write nothing.
     Raises UserError where `out` holds results of other data under the same name.
     """
     dataset = load_dataset(name_or_path, data_dir, offline)
+    if not keep:
+        return make_split(dataset)
     folder = out / dataset.name
     make_folder(folder)
     with locked(folder / ".lock", wait=True):
