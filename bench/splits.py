@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,8 +96,8 @@ class Split:
 def make_split(dataset: Dataset, seed: int = SPLIT_SEED) -> Split:
     """Cut a dataset and draw its fixed candidate lists.
 
-    The source's own test negatives are used where it ships them. Raises UserError where a given negative
-    list holds a positive or repeats an item, or where no user is long enough to be evaluated.
+    The source's own test negatives are used where it ships them. Raises UserError where such a list holds an item
+    of the user's history, an unknown or a repeated one, or where no user is long enough to be evaluated.
     """
     users = np.flatnonzero(dataset.sequences.lengths >= MIN_EVALUATED).astype(np.int32)
     if len(users) == 0:
@@ -110,11 +111,31 @@ def make_split(dataset: Dataset, seed: int = SPLIT_SEED) -> Split:
     for stage, stream in zip(("valid", "test"), streams, strict=True):
         rng = np.random.default_rng(stream)
         if stage == "test" and dataset.negatives is not None:
-            negatives = dataset.negatives.take(users).padded(N_NEGATIVES)
+            negatives = _given_negatives(dataset, dataset.negatives, users)
         else:
             negatives = draw_negatives(dataset, users, rng)
         split.candidates[stage] = _shuffled(split.truth(stage), negatives, rng)
     return split
+
+
+def _given_negatives(dataset: Dataset, lists: Ragged, users: IntArray) -> IntArray:
+    """(n, 99) the source's lists; readers name file and line of what is wrong, this holds for every dataset."""
+    out = lists.take(users).padded(N_NEGATIVES)
+    ordered = np.sort(out, axis=1)
+    keys = np.arange(len(users))[:, None] * dataset.n_items + out
+    histories = dataset.sequences.take(users)
+    seen = histories.row_of.astype(np.int64) * dataset.n_items + histories.values
+    for what, bad in (
+        (f"more than {N_NEGATIVES} items", lists.lengths[users] > N_NEGATIVES),
+        ("an unknown item", np.any((out < -1) | (out >= dataset.n_items), axis=1)),
+        ("an item twice", np.any((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), axis=1)),
+        ("an item of the user's history", np.any(np.isin(keys, seen) & (out >= 0), axis=1)),
+    ):
+        if bad.any():
+            user = dataset.user_ids[int(users[np.argmax(bad)])]
+            where, fix = f"dataset {dataset.name}", "draw negatives from items the user never touched"
+            raise UserError(f"the negatives given for user {user} hold {what}", where, fix)
+    return out
 
 
 def draw_negatives(dataset: Dataset, users: IntArray, rng: np.random.Generator) -> IntArray:
@@ -140,13 +161,13 @@ def _reject(histories: Ragged, n_items: int, rng: np.random.Generator) -> IntArr
     """(n, 99) by drawing all places, then redrawing seen and repeated ones until none is left."""
     n = len(histories)
     seen = np.sort(histories.row_of.astype(np.int64) * n_items + histories.values)
+    seen = np.append(seen, np.iinfo(np.int64).max)  # so that every key has a place, even after no history at all
     out = rng.integers(0, n_items, size=(n, N_NEGATIVES), dtype=np.int32)
     rows = np.arange(n)
     while len(rows):
         block = np.sort(out[rows], axis=1)
         keys = rows[:, None].astype(np.int64) * n_items + block
-        place = np.minimum(np.searchsorted(seen, keys.ravel()), len(seen) - 1).reshape(keys.shape)
-        bad = seen[place] == keys
+        bad = seen[np.searchsorted(seen, keys)] == keys
         bad[:, 1:] |= block[:, 1:] == block[:, :-1]
         block[bad] = rng.integers(0, n_items, size=int(bad.sum()), dtype=np.int32)
         out[rows] = block
@@ -159,9 +180,13 @@ def _shuffled(truth: IntArray, negatives: IntArray, rng: np.random.Generator) ->
     rows = np.concatenate([truth[:, None], negatives], axis=1).astype(np.int32)
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
-        keys = rng.random(part.shape, dtype=np.float32)
-        keys[part < 0] = 2.0
-        part[:] = np.take_along_axis(part, np.argsort(keys, axis=1), axis=1)
+        # Random bits above, the item below: all keys differ, so every machine sorts them into the same order,
+        # which an unstable argsort of random numbers with a tie among them does not promise.
+        keys = rng.integers(0, 2**32 - 1, part.shape, dtype=np.uint64) << np.uint64(32)
+        keys |= part.view(np.uint32)
+        keys[part < 0] = 2**64 - 1
+        keys.sort(axis=1)
+        part[:] = keys.astype(np.uint32).view(np.int32)
     return rows
 
 
@@ -186,10 +211,13 @@ def item_numbers(split: Split, scheme: Numbering, seed: int = SPLIT_SEED) -> Int
 
 
 def save_split(split: Split, path: Path) -> None:
-    """Write a split aside and rename it into place, so that it is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a split aside and rename it into place, so that it is complete or absent.
+
+    Raises UserError where it cannot be written.
+    """
     aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as stream:
             np.savez(
                 stream,
@@ -200,8 +228,12 @@ def save_split(split: Split, path: Path) -> None:
                 test=split.candidates["test"],
             )
         aside.replace(path)
+    except OSError as error:
+        fix = "make room there or choose another --out"
+        raise UserError(f"the split cannot be written ({error.strerror})", str(path), fix) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 def load_split(dataset: Dataset, path: Path) -> Split:
@@ -214,7 +246,7 @@ def load_split(dataset: Dataset, path: Path) -> Split:
         with np.load(path, allow_pickle=False) as stored:
             users = stored["users"]
             lists: dict[Stage, IntArray] = {"valid": stored["valid"], "test": stored["test"]}
-            split = Split(dataset, int(stored["seed"]), users, lists)
+            split = Split(dataset, int(stored["seed"].item()), users, lists)
             written = str(stored["fingerprint"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"not a readable split ({error})", str(path), fix) from error
