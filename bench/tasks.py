@@ -23,6 +23,7 @@ TASKS: dict[str, str] = {
 }
 LIST_LENGTH = 20
 _TIE_SEED = 0x9E3779B97F4A7C15
+_BLOCK = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def select_top(scores: FloatArray, queries: Queries) -> Ranking:
     """Turn scores into a ranking; the one place where history is removed and ties are broken.
 
     scores: (n, n_items) for the whole catalogue, or (n, c) aligned with queries.candidates; overwritten.
-            nan counts as the worst score.
+            -inf and nan take an item off the list.
     Ties fall by a hash of user and item: independent of the item's number, of the truth and of who
     shares the batch, and the same in every run.
     """
@@ -99,6 +100,8 @@ def select_top(scores: FloatArray, queries: Queries) -> Ranking:
     expected = queries.n_items if queries.candidates is None else queries.candidates.shape[1]
     if n != len(queries) or width != expected:
         raise ValueError(f"scores must be ({len(queries)}, {expected}), got {scores.shape}")
+    if scores.dtype.kind != "f":
+        raise ValueError(f"scores must be floating-point numbers, got {scores.dtype}")
     np.copyto(scores, -np.inf, where=np.isnan(scores))
     if queries.candidates is not None:
         scores[queries.candidates < 0] = -np.inf
@@ -106,33 +109,36 @@ def select_top(scores: FloatArray, queries: Queries) -> Ranking:
         scores[queries.histories.row_of, queries.histories.values] = -np.inf
     k = min(queries.k, width)
     columns = _top_columns(scores, queries, k)
+    listed = columns >= 0
+    top = np.where(listed, np.take_along_axis(scores, columns, axis=1), -np.inf)
     items = columns if queries.candidates is None else np.take_along_axis(queries.candidates, columns, axis=1)
-    top = np.take_along_axis(scores, columns, axis=1)
+    items = np.where(listed, items, -1)
     order = np.lexsort((tie_keys(queries.users[:, None], items), -top), axis=1)
-    items, top = np.take_along_axis(items, order, axis=1), np.take_along_axis(top, order, axis=1)
-    items = np.where(np.isneginf(top), -1, items)
     ranking = Ranking(np.full((n, queries.k), -1, np.int32), np.full((n, queries.k), -np.inf, np.float32))
-    ranking.items[:, :k], ranking.scores[:, :k] = items, top
+    ranking.items[:, :k] = np.take_along_axis(items, order, axis=1)
+    ranking.scores[:, :k] = np.take_along_axis(top, order, axis=1)
     return ranking
 
 
 def _top_columns(scores: FloatArray, queries: Queries, k: int) -> IntArray:
-    """(n, k) columns of the k best scores of each row, ties at the edge settled by their keys."""
-    width = scores.shape[1]
-    if k == width:
-        return np.broadcast_to(np.arange(width), scores.shape).copy()
-    # One place more than asked shows which rows have a tie across the edge.
-    columns = np.argpartition(scores, width - k - 1, axis=1)[:, width - k - 1 :]
-    values = np.take_along_axis(scores, columns, axis=1)
-    edge = values[:, 0]
-    tied = (values[:, 1:] <= edge[:, None]).any(axis=1) & ~np.isneginf(edge)
-    columns = columns[:, 1:].copy()
-    for row in np.flatnonzero(tied):
+    """(n, k) columns of the k best scores above -inf of each row, in no order; -1 where there are fewer."""
+    n, width = scores.shape
+    # A copy of the scores and a mask of them are all that is made in their size: the catalogue may be large.
+    edge = np.partition(scores, width - k, axis=1)[:, width - k]
+    chosen = scores >= np.maximum(edge, np.finfo(scores.dtype).min)[:, None]
+    counts = np.count_nonzero(chosen, axis=1)
+    tied = np.flatnonzero(counts > k)
+    chosen[tied] = False
+    counts[tied] = 0
+    columns = np.full((n, k), -1, np.int64)
+    columns[np.arange(k) < counts[:, None]] = np.flatnonzero(chosen) % width
+    for row in tied:
         better = np.flatnonzero(scores[row] > edge[row])
         equal = np.flatnonzero(scores[row] == edge[row])
         items = equal if queries.candidates is None else queries.candidates[row, equal]
-        chosen = np.argsort(tie_keys(queries.users[row], items), kind="stable")[: k - len(better)]
-        columns[row] = np.concatenate([better, equal[chosen]])
+        room = k - len(better)
+        first = np.argpartition(tie_keys(queries.users[row], items), room - 1)[:room]
+        columns[row] = np.concatenate([better, equal[first]])
     return columns
 
 
@@ -161,40 +167,48 @@ def judge(
 
 
 def check_ranking(ranking: Ranking, queries: Queries, *, repeats: bool = False) -> None:
-    """Raise ValueError, naming the first offending query, where a ranking breaks the rules of its task."""
+    """Raise ValueError, naming the first offending query, where a ranking breaks the rules of its task.
+
+    repeats: an item may be listed twice.
+    """
     items = ranking.items
     if items.shape != (len(queries), queries.k) or ranking.scores.shape != items.shape:
         raise ValueError(f"ranking must be ({len(queries)}, {queries.k}), got {items.shape}")
-    problems: list[tuple[str, BoolArray]] = [
-        ("an item outside the catalogue", np.any((items < -1) | (items >= queries.n_items), axis=1))
-    ]
+    if items.dtype.kind not in "iu":
+        raise ValueError(f"items must be whole numbers, got {items.dtype}")
+    for start in range(0, len(items), _BLOCK):
+        rows = slice(start, min(start + _BLOCK, len(items)))
+        for what, broken in _broken_rules(items[rows], queries, rows, repeats):
+            if broken.any():
+                row = start + int(np.argmax(broken))
+                raise ValueError(f"the list of user {int(queries.users[row])} (query {row}) holds {what}")
+
+
+def _broken_rules(items: IntArray, queries: Queries, rows: slice, repeats: bool) -> Iterator[tuple[str, BoolArray]]:
+    """Each rule of the task in words, and (b,) which of these rows break it."""
+    yield "an item outside the catalogue", np.any((items < -1) | (items >= queries.n_items), axis=1)
+    items = np.sort(items, axis=1)
+    again = (items[:, 1:] == items[:, :-1]) & (items[:, 1:] >= 0)
     if not repeats:
-        block = np.sort(items, axis=1)
-        problems.append(("an item twice", np.any((block[:, 1:] == block[:, :-1]) & (block[:, 1:] >= 0), axis=1)))
+        yield "an item twice", np.any(again, axis=1)
+    elif again.any():
+        items[:, 1:][again] = -1
     if queries.candidates is not None:
-        problems.append(("an item outside the candidates", ~_listed(items, queries.candidates)))
+        allowed = queries.candidates[rows]
+        owners = np.repeat(np.arange(len(items)), allowed.shape[1])
+        found = _how_many_in(items, allowed.ravel(), owners, queries.n_items)
+        yield "an item outside the candidates", found < np.count_nonzero(items >= 0, axis=1)
     elif not queries.keep_history:
-        problems.append(("an item of the history", _holds_history(items, queries)))
-    for what, rows in problems:
-        if rows.any():
-            row = int(np.argmax(rows))
-            raise ValueError(f"the list of user {int(queries.users[row])} (query {row}) holds {what}")
+        seen = queries.histories.slice_rows(queries.histories.offsets[:-1][rows], queries.histories.offsets[1:][rows])
+        yield "an item of the history", _how_many_in(items, seen.values, seen.row_of, queries.n_items) > 0
 
 
-def _keys(rows: IntArray, items: IntArray, n_items: int) -> IntArray:
-    return rows.astype(np.int64) * (n_items + 1) + items + 1
-
-
-def _listed(items: IntArray, candidates: IntArray) -> BoolArray:
-    """(n,) whether every item of each row is among that row's candidates (or -1)."""
-    top = int(max(items.max(initial=0), candidates.max(initial=0)))
-    rows = np.arange(len(items))[:, None]
-    known = np.isin(_keys(rows, items, top), _keys(rows, candidates, top))
-    return np.all(known | (items < 0), axis=1)
-
-
-def _holds_history(items: IntArray, queries: Queries) -> BoolArray:
-    """(n,) whether any item of each row was in that row's history."""
-    rows = np.arange(len(items))[:, None]
-    seen = _keys(queries.histories.row_of, queries.histories.values, queries.n_items)
-    return np.any(np.isin(_keys(rows, items, queries.n_items), seen) & (items >= 0), axis=1)
+def _how_many_in(items: IntArray, others: IntArray, owners: IntArray, n_items: int) -> IntArray:
+    """(b,) how many items of each row, distinct and -1 aside, are among the others that this row owns."""
+    # Sorted together, an item comes right after its equals among the others: far cheaper than looking each up.
+    stride = 2 * (n_items + 1)
+    rows = np.arange(len(items), dtype=np.int64)[:, None] * stride
+    keys = np.concatenate([(rows + 2 * items + 3).ravel(), owners.astype(np.int64) * stride + 2 * others + 2])
+    keys.sort()
+    found = keys[1:][(keys[1:] - keys[:-1] == 1) & (keys[1:] % 2 == 1) & (keys[1:] % stride > 1)]
+    return np.bincount(found // stride, minlength=len(items))

@@ -42,10 +42,11 @@ def ndcg(ranked: IntArray, truth: IntArray, k: int, *, per_occurrence: bool = Fa
     per_occurrence. Returns (n,) values, at most 1 without per_occurrence.
     Source: POD section 4.3; Jarvelin and Kekalainen 2002.
     """
-    hits = _hits(ranked, truth, k).astype(np.float64)
-    if not per_occurrence:
-        hits *= np.cumsum(hits, axis=1) <= 1
-    return np.asarray(hits @ (1.0 / np.log2(np.arange(2, k + 2))))
+    hits = _hits(ranked, truth, k)
+    gains = 1.0 / np.log2(np.arange(2, k + 2))
+    if per_occurrence:
+        return hits @ gains
+    return np.where(hits.any(axis=1), gains[hits.argmax(axis=1)], 0.0)
 
 
 def first_rank(ranked: IntArray, truth: IntArray) -> IntArray:
