@@ -22,8 +22,6 @@ class MlpSettings(PairwiseSettings):
         super().__post_init__()
         if not self.layers or min(self.layers) < 1:
             raise ValueError("layers must be widths of at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must lie in 0..1")
 
     def recbole(self) -> dict[str, Any]:
         return {**super().recbole(), "mlp_hidden_size": list(self.layers), "dropout_prob": self.dropout}

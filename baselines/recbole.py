@@ -14,36 +14,20 @@ from bench.tasks import TaskName
 _PACKAGE = "recbole.model.sequential_recommender"
 
 
-def check_budget(settings: Any) -> None:
-    """ValueError where a training budget makes no sense."""
-    for name in ("hidden_size", "batch_size", "epochs", "patience", "evaluate_every"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"{name} must be at least 1")
-    if settings.learning_rate <= 0 or settings.weight_decay < 0:
-        raise ValueError("learning_rate must be above 0 and weight_decay not below")
-
-
 @dataclass(frozen=True)
-class SequentialSettings:
-    """Settings that all sequential networks share.
+class TrainingSettings:
+    """What all networks share.
 
-    hidden_size:   width of item embeddings and states.
-    dropout:       share of units dropped.
-    max_length:    history items that are looked at.
-    stride:        distance of training windows in histories longer than that (`batches.windows`).
-    loss:          CE over the whole catalogue, or BPR with one negative.
+    hidden_size:   width of the item embeddings.
     batch_size:    targets a step.
     epochs:        at most so many passes over the training targets.
     patience:      evaluations without a better validation NDCG@10 before training ends.
     evaluate_every: epochs from one evaluation to the next.
+    learning_rate, weight_decay: of Adam.
     """
 
     hidden_size: int = 64
-    dropout: float = 0.5
-    max_length: int = 50
-    stride: int = 25
-    loss: Literal["CE", "BPR"] = "CE"
-    batch_size: int = 2048
+    batch_size: int = 512
     epochs: int = 500
     patience: int = 20
     evaluate_every: int = 1
@@ -53,10 +37,12 @@ class SequentialSettings:
     network = ""
 
     def __post_init__(self) -> None:
-        if self.max_length < 1 or not 1 <= self.stride <= self.max_length:
-            raise ValueError("stride must lie in 1..max_length")
-        check_budget(self)
-        if not 0 <= self.dropout < 1:
+        for name in ("hidden_size", "batch_size", "epochs", "patience", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.learning_rate <= 0 or self.weight_decay < 0:
+            raise ValueError("learning_rate must be above 0 and weight_decay not below")
+        if not 0 <= getattr(self, "dropout", 0.0) < 1:
             raise ValueError("dropout must lie in 0..1")
 
     @property
@@ -66,17 +52,57 @@ class SequentialSettings:
 
     def recbole(self) -> dict[str, Any]:
         """RecBole's parameters."""
-        return {
-            "MAX_ITEM_LIST_LENGTH": self.max_length,
-            "hidden_size": self.hidden_size,
-            "embedding_size": self.hidden_size,
-            "loss_type": self.loss,
-            "dropout_prob": self.dropout,
-        }
+        return {"hidden_size": self.hidden_size, "embedding_size": self.hidden_size}
 
 
 @dataclass(frozen=True)
-class TransformerSettings(SequentialSettings):
+class SequentialSettings(TrainingSettings):
+    """max_length: history items that are looked at. loss: CE over the whole catalogue, or BPR with one negative."""
+
+    max_length: int = 50
+    loss: Literal["CE", "BPR"] = "CE"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_length < 1:
+            raise ValueError("max_length must be at least 1")
+
+    def recbole(self) -> dict[str, Any]:
+        return {**super().recbole(), "MAX_ITEM_LIST_LENGTH": self.max_length, "loss_type": self.loss}
+
+
+@dataclass(frozen=True)
+class CausalSettings(SequentialSettings):
+    """Networks that train all positions of a sequence in one pass.
+
+    dropout: share of units dropped.
+    stride:  distance of training windows in histories longer than max_length (`batches.windows`).
+    """
+
+    dropout: float = 0.5
+    stride: int = 25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.stride <= self.max_length:
+            raise ValueError("stride must lie in 1..max_length")
+
+    def recbole(self) -> dict[str, Any]:
+        return {**super().recbole(), "dropout_prob": self.dropout}
+
+
+def _transformer(settings: Any) -> dict[str, Any]:
+    return {
+        "n_layers": settings.layers,
+        "n_heads": settings.heads,
+        "inner_size": settings.inner_size,
+        "hidden_dropout_prob": settings.dropout,
+        "attn_dropout_prob": settings.dropout,
+    }
+
+
+@dataclass(frozen=True)
+class TransformerSettings(CausalSettings):
     """layers, heads: of the encoder. inner_size: width of its feed-forward layers."""
 
     layers: int = 2
@@ -84,14 +110,7 @@ class TransformerSettings(SequentialSettings):
     inner_size: int = 256
 
     def recbole(self) -> dict[str, Any]:
-        return {
-            **super().recbole(),
-            "n_layers": self.layers,
-            "n_heads": self.heads,
-            "inner_size": self.inner_size,
-            "hidden_dropout_prob": self.dropout,
-            "attn_dropout_prob": self.dropout,
-        }
+        return {**super().recbole(), **_transformer(self)}
 
 
 @dataclass(frozen=True)
@@ -109,7 +128,7 @@ class SasRecPairwiseSettings(SasRecSettings):
 
 
 @dataclass(frozen=True)
-class Gru4RecSettings(SequentialSettings):
+class Gru4RecSettings(CausalSettings):
     """state_size: width of the GRU."""
 
     dropout: float = 0.3
@@ -123,11 +142,10 @@ class Gru4RecSettings(SequentialSettings):
 
 @dataclass(frozen=True)
 class CaserSettings(SequentialSettings):
-    """vertical, horizontal: numbers of filters. l2: weight of the regulariser."""
+    """dropout: share of units dropped. vertical, horizontal: numbers of filters. l2: weight of the regulariser."""
 
-    dropout: float = 0.5
     max_length: int = 5
-    stride: int = 5
+    dropout: float = 0.5
     vertical: int = 4
     horizontal: int = 16
     l2: float = 1e-4
@@ -135,7 +153,13 @@ class CaserSettings(SequentialSettings):
     network = f"{_PACKAGE}.caser:Caser"
 
     def recbole(self) -> dict[str, Any]:
-        return {**super().recbole(), "nv": self.vertical, "nh": self.horizontal, "reg_weight": self.l2}
+        return {
+            **super().recbole(),
+            "dropout_prob": self.dropout,
+            "nv": self.vertical,
+            "nh": self.horizontal,
+            "reg_weight": self.l2,
+        }
 
 
 @dataclass(frozen=True)
@@ -143,7 +167,6 @@ class HgnSettings(SequentialSettings):
     """pooling: how gated items are summed up. l2: weights of the two regularisers."""
 
     max_length: int = 5
-    stride: int = 5
     pooling: Literal["average", "max"] = "average"
     l2: tuple[float, ...] = (0.0, 0.0)
 
@@ -164,10 +187,16 @@ class FdsaSettings(TransformerSettings):
 
 
 @dataclass(frozen=True)
-class Bert4RecSettings(TransformerSettings):
-    """mask_ratio: share of a sequence's items that are masked. copies: maskings of a sequence an epoch."""
+class Bert4RecSettings(SequentialSettings):
+    """mask_ratio: share of a sequence's items that are masked. copies: maskings of a sequence an epoch.
+
+    dropout, layers, heads, inner_size: as in `TransformerSettings`.
+    """
 
     dropout: float = 0.2
+    layers: int = 2
+    heads: int = 2
+    inner_size: int = 256
     mask_ratio: float = 0.2
     copies: int = 2
 
@@ -177,12 +206,13 @@ class Bert4RecSettings(TransformerSettings):
         super().__post_init__()
         if self.loss != "CE":
             raise ValueError("bert4rec trains with loss CE alone")
-        if not 0 < self.mask_ratio < 1 or self.copies < 0:
-            raise ValueError("mask_ratio must lie in 0..1 and copies must not be negative")
+        if not 0 < self.mask_ratio < 1 or self.copies < 0 or self.max_length < 2:
+            raise ValueError("mask_ratio must lie in 0..1, copies must not be negative, max_length must exceed 1")
 
     def recbole(self) -> dict[str, Any]:
         masks = {"MASK_ITEM_SEQ": "Mask_item_id_list", "POS_ITEMS": "Pos_item_id", "NEG_ITEMS": "Neg_item_id"}
-        return {**super().recbole(), **masks, "MASK_INDEX": "MASK_INDEX", "mask_ratio": self.mask_ratio}
+        more = {"MASK_INDEX": "MASK_INDEX", "mask_ratio": self.mask_ratio}
+        return {**super().recbole(), **_transformer(self), **masks, **more}
 
 
 @dataclass(frozen=True)
@@ -214,33 +244,12 @@ class S3RecSettings(TransformerSettings):
 
 
 @dataclass(frozen=True)
-class PairwiseSettings:
-    """Settings of recommenders that score a user and an item, trained on pairs (BPR).
+class PairwiseSettings(TrainingSettings):
+    """Recommenders that score a user and an item, trained on pairs (BPR); batch_size counts interactions."""
 
-    hidden_size: width of the embeddings. The others as in `SequentialSettings`; batch_size counts interactions.
-    """
-
-    hidden_size: int = 64
     batch_size: int = 2048
-    epochs: int = 500
-    patience: int = 20
-    evaluate_every: int = 1
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
 
     network = "recbole.model.general_recommender.bpr:BPR"
-
-    def __post_init__(self) -> None:
-        check_budget(self)
-
-    @property
-    def expected_epochs(self) -> int:
-        """For estimates of time: early stopping ends most runs well before the limit."""
-        return min(self.epochs, 60)
-
-    def recbole(self) -> dict[str, Any]:
-        """RecBole's parameters."""
-        return {"embedding_size": self.hidden_size}
 
 
 _REQUIRES = ("torch", "recbole", "safetensors")

@@ -22,18 +22,19 @@ PRESETS: dict[str, str] = {
 
 @cache
 def preset_table() -> dict[str, dict[str, dict[str, Any]]]:
-    """preset -> model or "model@dataset" -> setting -> value, from the one file that holds them."""
+    """preset -> family, model or "model@dataset" -> setting -> value, from the one file that holds them."""
     return tomllib.loads(files("baselines").joinpath("presets.toml").read_text(encoding="utf-8"))
 
 
 def resolve(info: ModelInfo, preset: str, dataset: str, overrides: Mapping[str, str] | None = None) -> Any:
-    """The settings record of a model: its defaults, then the preset's, the preset's for this dataset, `--set`.
+    """The settings record of a model: its defaults, then the preset's for its family, for it, for it on this
+    dataset, then `--set`.
 
     overrides: setting -> text as typed. Raises UserError on an unknown setting or a value of the wrong type.
     """
     table = preset_table().get(preset, {})
     values: dict[str, Any] = {}
-    for key in (info.name, f"{info.name}@{dataset}"):
+    for key in (info.family, info.name, f"{info.name}@{dataset}"):
         values.update(table.get(key, {}))
     hints = get_type_hints(info.settings)
     for name in (*values, *(overrides or {})):
