@@ -67,7 +67,7 @@ def encode(training: Training, network: type, values: Mapping[str, Any], device:
     values: RecBole parameters (embedding_size, MAX_ITEM_LIST_LENGTH, …), passed as they are.
     """
     has_attributes = training.attributes is not None
-    columns: dict[str, list[str]] = {"inter": ["user_id", "item_id"], "item": ["item_id"]}
+    columns: dict[str, list[str]] = {"inter": ["user_id", "item_id"], "user": ["user_id"], "item": ["item_id"]}
     if has_attributes:
         columns["item"].append(ATTRIBUTE_FIELD)
     # RecBole announces every parameter; its loggers are not ours to configure beyond that.
@@ -120,7 +120,7 @@ def _network_class(network: str) -> Any:
 
 
 def _write_atomic(training: Training, folder: Path) -> None:
-    """Atomic files of the training interactions and of every item, trained on or not."""
+    """Atomic files of the training interactions and of every user and item, trained on or not."""
     folder.mkdir()
     sequences = training.sequences
     pairs = np.stack([sequences.row_of, sequences.values], axis=1)
@@ -128,6 +128,9 @@ def _write_atomic(training: Training, folder: Path) -> None:
         stream.write("user_id:token\titem_id:token\n")
         stream.write("\n".join(f"{user}\t{item}" for user, item in pairs.tolist()))
         stream.write("\n")
+    with (folder / f"{_NAME}.user").open("w", encoding="utf-8") as stream:
+        stream.write("user_id:token\n")
+        stream.writelines(f"{user}\n" for user in range(training.n_users))
     with (folder / f"{_NAME}.item").open("w", encoding="utf-8") as stream:
         attributes = training.attributes
         if attributes is None:
