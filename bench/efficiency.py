@@ -6,7 +6,6 @@ import ctypes
 import importlib.metadata
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -36,9 +35,31 @@ def timed() -> Iterator[Timing]:
 
 
 def peak_memory_mib() -> float:
-    """The largest resident size of this process so far, in MiB."""
+    """The largest resident size of this process since it began or since `reset_peak_memory`, in MiB."""
+    # Linux' getrusage starts a new program at the peak of the one that launched it; this file does not.
+    for line in _lines("/proc/self/status"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**10
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 2**20
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def reset_peak_memory() -> bool:
+    """Let the peak start again from the present size, so that one run is not charged with another's; Linux only.
+
+    Returns whether that was possible.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
 
 
 def cuda_available() -> bool:
@@ -77,11 +98,15 @@ def environment() -> dict[str, str]:
 
 def processor() -> str:
     """The processor's name where the system tells it."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
-            for line in stream:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _lines(path: str) -> list[str]:
+    """The lines of a file of the system; none where there is no such file."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -103,9 +103,14 @@ class Model(Protocol):
 
 
 class ScoringModel(ABC):
-    """Base for models that can score items: ranking, history and ties are left to the referee."""
+    """Base for models that can score items: ranking, history and ties are left to the referee.
+
+    chunk: queries scored at a time; fewer where the catalogue is large.
+    cells: scores held at a time, about ten bytes each.
+    """
 
     chunk: int = 512
+    cells: int = 1 << 23
 
     @abstractmethod
     def fit(self, training: Training, context: Context) -> None:
@@ -120,7 +125,8 @@ class ScoringModel(ABC):
         items = np.empty((len(queries), queries.k), np.int32)
         scores = np.empty((len(queries), queries.k), np.float32)
         order = np.argsort(queries.histories.lengths, kind="stable")
-        for place, part in queries.take(order).chunks(self.chunk):
+        size = max(1, min(self.chunk, self.cells // max(1, queries.n_items)))
+        for place, part in queries.take(order).chunks(size):
             top = select_top(self.scores(part) if part.candidates is None else self.candidate_scores(part), part)
             items[order[place]], scores[order[place]] = top.items, top.scores
         return Ranking(items, scores)
@@ -172,7 +178,7 @@ class ModelInfo:
 
     def missing_packages(self) -> list[str]:
         """The required packages that are not installed."""
-        return [package for package in self.requires if importlib.util.find_spec(package) is None]
+        return [package for package in self.requires if not _installed(package)]
 
     def build(self, settings: Any) -> Model:
         """Import the factory and make a model; raises UserError where a package is missing."""
@@ -182,6 +188,13 @@ class ModelInfo:
             raise UserError(f"needs {', '.join(missing)}", f"model {self.name}", fix)
         module, _, attribute = self.factory.partition(":")
         return getattr(importlib.import_module(module), attribute)(settings)
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # what find_spec does where the parent of a sub-package is missing
+        return False
 
 
 @dataclass(frozen=True)
@@ -203,15 +216,16 @@ class Registry:
 def discover() -> Registry:
     """Import every model module (none may import a heavy library at its top) and collect their infos.
 
-    Two models of one name are an error; a module that cannot be imported steps aside with its reason.
+    Two models of one name are an error; a module that cannot be imported, or whose MODELS is not a tuple of
+    ModelInfo, steps aside with its reason.
     """
     models: dict[str, ModelInfo] = {}
     broken: dict[str, str] = {}
     for name, load in _modules():
         try:
-            found = cast("tuple[ModelInfo, ...]", getattr(load(), "MODELS", ()))
-        except (ImportError, SyntaxError, AttributeError, TypeError, ValueError, NameError) as error:
-            broken[name] = f"{type(error).__name__}: {error}"
+            found = _infos(load())
+        except Exception as error:  # noqa: BLE001 - other people's code may raise anything; it costs its models only
+            broken[name] = f"{type(error).__name__}: {error}".replace("\n", " ")
             continue
         for info in found:
             if info.name in models and models[info.name] != info:
@@ -220,7 +234,16 @@ def discover() -> Registry:
     return Registry(models, broken)
 
 
-def _modules() -> Iterator[tuple[str, Callable[[], ModuleType]]]:
+def _infos(loaded: Any) -> tuple[ModelInfo, ...]:
+    """The models of a module, or of the tuple that an entry point names; a module without MODELS has none."""
+    found = getattr(loaded, "MODELS", ()) if isinstance(loaded, ModuleType) else loaded
+    if not isinstance(found, tuple) or not all(isinstance(info, ModelInfo) for info in found):
+        raise TypeError("MODELS must be a tuple of ModelInfo")
+    return found
+
+
+def _modules() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Where models are declared, and how each is loaded."""
     for package in PACKAGES:
         path = importlib.import_module(package).__path__
         for module in sorted(pkgutil.iter_modules(path), key=lambda found: found.name):

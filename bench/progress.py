@@ -44,7 +44,9 @@ class ConsoleProgress(Progress):
         if self._stream.isatty():
             from tqdm import tqdm
 
-            yield from tqdm(steps, total=total, desc=label, file=self._stream, delay=_BAR_AFTER_S, leave=False)
+            yield from tqdm(
+                steps, total=total, desc=self._prefix + label, file=self._stream, delay=_BAR_AFTER_S, leave=False
+            )
             return
         begun = said = time.monotonic()
         for done, step in enumerate(steps, start=1):

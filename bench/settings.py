@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import UserError
 from bench.models import ModelInfo
@@ -17,6 +19,15 @@ PRESETS: dict[str, str] = {
     "paper": "the paper's settings, trained to convergence; meant for a GPU",
     "laptop": "small models and budgets for 2 CPU cores: minutes to a few hours a dataset",
     "smoke": "seconds a model: shows that everything runs, its numbers mean nothing",
+}
+
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+    tuple: "a list",
 }
 
 
@@ -35,50 +46,125 @@ def resolve(info: ModelInfo, preset: str, dataset: str, overrides: Mapping[str, 
     table = preset_table().get(preset, {})
     values: dict[str, Any] = {}
     for key in (info.family, info.name, f"{info.name}@{dataset}"):
-        values.update(table.get(key, {}))
-    hints = get_type_hints(info.settings)
-    for name in (*values, *(overrides or {})):
-        if name not in hints:
-            close = get_close_matches(name, hints, n=1, cutoff=0.4)
-            known = ", ".join(hints) or "it has none"
-            hint = f"did you mean '{close[0]}'?" if close else f"known settings: {known}"
-            raise UserError(f"unknown setting '{name}'", f"model {info.name}", hint)
-    values = {name: _tuples(value) for name, value in values.items()}
+        for name, value in table.get(key, {}).items():
+            where = f"presets.toml [{preset}.{key}] {name}"
+            values[name] = conform(value, _kind_of(info.settings, name, where), where)
     for name, text in (overrides or {}).items():
-        values[name] = parse_value(text, hints[name], f"--set {info.name}.{name}")
-    try:
-        return info.settings(**values)
-    except ValueError as error:
-        raise UserError(str(error), f"settings of {info.name}", "change it with --set") from error
+        where = f"--set {info.name}.{name}"
+        values[name] = parse_value(text, _kind_of(info.settings, name, where), where)
+    return _build(info.settings, values, f"settings of {info.name}")
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
-    """A settings record as JSON-ready values; `info.settings(**as_dict(s))` gives it back."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
+    """A settings record as JSON-ready values; `from_dict(type(settings), …)` gives it back."""
+    return {name: _plain(value) for name, value in asdict(settings).items()}
+
+
+def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+    """The settings record of a dataclass from `as_dict`'s values; UserError where name or type do not fit."""
+    where = f"settings of {kind.__name__}"
+    read = {name: conform(value, _kind_of(kind, name, where), f"{where}, {name}") for name, value in values.items()}
+    return _build(kind, read, where)
 
 
 def documented(settings: type) -> list[tuple[str, Any]]:
     """(name, default) of each setting, for listings."""
-    return [(field.name, field.default) for field in fields(settings)]
+    found = []
+    for field in fields(settings):
+        made = field.default_factory() if field.default_factory is not MISSING else field.default
+        found.append((field.name, made))
+    return found
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise UserError(str(error), where, "change it with --set") from error
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _kind_of(settings: type, name: str, where: str) -> Any:
+    """The annotated type of a setting; UserError, with a suggestion, where there is none of that name."""
+    names = [field.name for field in fields(settings)]
+    if name not in names:
+        close = get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"did you mean '{close[0]}'?" if close else f"known settings: {', '.join(names) or 'it has none'}"
+        raise UserError(f"unknown setting '{name}'", where, hint)
+    return get_type_hints(settings)[name]
 
 
 def parse_value(text: str, kind: Any, where: str) -> Any:
-    """Turn typed text into a value of the annotated type; UserError where it does not fit."""
+    """Turn typed text into a value of the annotated type; UserError where it does not fit.
+
+    Parts of a tuple are parted by commas; "none" is None where the type allows it.
+    """
+    kind, optional = _without_none(kind)
+    text = text.strip()
+    if optional and text.lower() == "none":
+        return None
     if get_origin(kind) is tuple:
-        return tuple(parse_value(part, get_args(kind)[0], where) for part in text.split(",") if part)
+        parts = text.split(",") if text else []
+        return tuple(parse_value(part, each, where) for part, each in _pair(parts, kind, where))
+    if get_origin(kind) is Literal:
+        named = {str(choice): choice for choice in get_args(kind)}
+        return conform(named.get(text, text), kind, where)
     if kind is bool:
-        if text.lower() in ("true", "yes", "1", "false", "no", "0"):
-            return text.lower() in ("true", "yes", "1")
-        raise UserError(f"'{text}' is neither true nor false", where, "give true or false")
-    if get_origin(kind) is not None and str in map(type, get_args(kind)):
-        if text not in get_args(kind):
-            raise UserError(f"'{text}' is not a choice", where, f"choose from {', '.join(get_args(kind))}")
-        return text
-    try:
-        return kind(text)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"'{text}' is not of type {kind.__name__}", where, f"give a {kind.__name__}") from error
+        if text.lower() not in (*_TRUE, *_FALSE):
+            raise UserError(f"'{text}' is neither true nor false", where, "give true or false")
+        return text.lower() in _TRUE
+    if kind in (int, float):
+        try:
+            return conform(kind(text), kind, where)
+        except ValueError as error:
+            raise _unfit(text, kind, where) from error
+    return conform(text, kind, where)
+
+
+def conform(value: Any, kind: Any, where: str) -> Any:
+    """A value from TOML or JSON in the annotated type: lists become tuples, and whole numbers floats where floats
+    are due, so that equal settings have equal records. UserError where it does not fit.
+    """
+    kind, optional = _without_none(kind)
+    if optional and value is None:
+        return None
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise _unfit(value, kind, where)
+        return tuple(conform(part, each, where) for part, each in _pair(value, kind, where))
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        if not any(value == choice and type(value) is type(choice) for choice in choices):
+            raise UserError(f"{value!r} is not a choice", where, f"choose from {', '.join(map(str, choices))}")
+        return value
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise _unfit(value, kind, where)
+    return value
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    """`X | None` as (X, True), anything else as (itself, False)."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind, False
+    kinds = [each for each in get_args(kind) if each is not NoneType]
+    return (kinds[0], True) if len(kinds) == 1 else (kind, False)
+
+
+def _pair(parts: Sequence[Any], kind: Any, where: str) -> list[tuple[Any, Any]]:
+    """Each part with the type that the tuple's annotation gives it."""
+    kinds = get_args(kind)
+    if kinds[-1:] == (...,):
+        kinds = kinds[:1] * len(parts)
+    if len(kinds) != len(parts):
+        raise UserError(f"{len(parts)} values, not {len(kinds)}", where, f"give {len(kinds)}, parted by commas")
+    return list(zip(parts, kinds, strict=True))
+
+
+def _unfit(value: Any, kind: Any, where: str) -> UserError:
+    name = _WORDS.get(get_origin(kind) or kind, str(kind))
+    return UserError(f"{value!r} is not {name}", where, f"give {name}")
