@@ -19,7 +19,7 @@ from torch import nn
 from baselines._torch.checkpoint import State, load_state, optimizer_tensors, restore_optimizer, save_state
 from baselines._torch.randomness import get_states, set_states
 from bench.efficiency import Timing, timed
-from bench.errors import RunFailed
+from bench.errors import RunFailed, UserError
 from bench.models import Context
 
 Batch = TypeVar("Batch")
@@ -165,10 +165,23 @@ class Trainer:
         save_state(state, self._context.checkpoint / f"{self._stage}.safetensors")
 
     def _resume(self) -> None:
-        folder = self._context.checkpoint
-        state = None if folder is None else load_state(folder / f"{self._stage}.safetensors")
+        """Go on from the stage's checkpoint, where there is one; UserError where it is of another model."""
+        if self._context.checkpoint is None:
+            return
+        path = self._context.checkpoint / f"{self._stage}.safetensors"
+        state = load_state(path)
         if state is None:
             return
+        try:
+            self._restore(state)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            fix = "start again with --force"
+            raise UserError("this checkpoint is of another model or version", str(path), fix) from error
+        self._context.spent.wall += self._spent.wall
+        self._context.spent.cpu += self._spent.cpu
+        self._context.progress.line(f"{self._stage}: resumed after epoch {self._standing.epoch}")
+
+    def _restore(self, state: State) -> None:
         facts: dict[str, Any] = state.facts
         self._standing = _Standing(**facts["standing"])
         self._curve, self._spent = facts["curve"], Timing(**facts["spent"])
@@ -178,6 +191,3 @@ class Trainer:
         self._best = {name: tensor.to(place) for name, tensor in state.part("best").items()}
         restore_optimizer(self._optimizer, state.part("optimizer"))
         set_states(state.part("generator"))
-        self._context.spent.wall += self._spent.wall
-        self._context.spent.cpu += self._spent.cpu
-        self._context.progress.line(f"{self._stage}: resumed after epoch {self._standing.epoch}")
