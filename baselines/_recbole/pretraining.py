@@ -13,7 +13,7 @@ from baselines._torch.training import Budget, Trainer
 from bench.models import Context, Training
 from bench.ragged import FloatArray, IntArray, Ragged
 
-_NAMES = ("features", "masked", "positive", "negative", "masked_segment", "positive_segment", "negative_segment")
+_NAMES = ("masked", "positive", "negative", "masked_segment", "positive_segment", "negative_segment")
 
 
 class S3Rec(SequentialModel):
@@ -24,15 +24,7 @@ class S3Rec(SequentialModel):
         pretraining = Pretraining(self, training)
         if self.settings.pretrain_epochs:
             budget = Budget(self.settings.pretrain_epochs, patience=1, learning_rate=self.settings.learning_rate)
-            Trainer(
-                network,
-                pretraining.epoch,
-                lambda batch: network.pretrain(*(batch[name] for name in _NAMES)),
-                None,
-                budget,
-                context,
-                stage="pretrain",
-            ).run()
+            Trainer(network, pretraining.epoch, pretraining.loss, None, budget, context, stage="pretrain").run()
         network.train_stage = "finetune"
         network.loss_fct = torch.nn.CrossEntropyLoss()
         every_position(network)
@@ -50,7 +42,7 @@ class Pretraining:
         self._sequences = model.encoded(training.sequences.tail(self._s.max_length))
         self._items = model.encoding.items
         self._mask = model.network.mask_token
-        self._features = _attribute_table(model.encoding, training, model.network.n_features)
+        self._features = _attribute_table(model.encoding, training, model.network.n_features).to(model.device)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Fields]:
         """Every training sequence once, in batches of equal length."""
@@ -65,8 +57,14 @@ class Pretraining:
         for piece in rng.permutation(len(pieces)):
             yield self.batch(self._sequences.take(pieces[piece]), rng)
 
+    def loss(self, batch: Fields) -> torch.Tensor:
+        """RecBole's four losses of a batch, weighted and summed."""
+        # Looked up here, not carried by the batches: an epoch of them is held at once, and attributes are many.
+        features = self._features[batch["positive"].flatten()]
+        return self._model.network.pretrain(features, *(batch[name] for name in _NAMES))
+
     def batch(self, rows: Ragged, rng: np.random.Generator) -> Fields:
-        """The seven tensors of `S3Rec.pretrain`, each (rows, length), the first (rows * length, attributes)."""
+        """The six tensors of items that `S3Rec.pretrain` takes besides their attributes, each (rows, length)."""
         items = rows.values.reshape(len(rows), -1).astype(np.int64)
         n, length = items.shape
         hidden = rng.random(items.shape) < self._s.mask_ratio
@@ -83,11 +81,9 @@ class Pretraining:
             masked_segment = np.where(inside, self._mask, items)
             own, wrong = np.where(inside, items, self._mask), np.where(inside, other, self._mask)
         arrays = (np.where(hidden, self._mask, items), items, negative, masked_segment, own, wrong)
-        placed = self._model.placed(
-            {name: np.ascontiguousarray(a, np.int64) for name, a in zip(_NAMES[1:], arrays, strict=True)}
+        return self._model.placed(
+            {name: np.ascontiguousarray(a, np.int64) for name, a in zip(_NAMES, arrays, strict=True)}
         )
-        placed["features"] = self._features[torch.from_numpy(items.ravel())].to(self._model.device)
-        return placed
 
 
 def _segments(n: int, length: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
