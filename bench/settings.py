@@ -47,6 +47,8 @@ def resolve(info: ModelInfo, preset: str, dataset: str, overrides: Mapping[str, 
     values: dict[str, Any] = {}
     for key in (info.family, info.name, f"{info.name}@{dataset}"):
         for name, value in table.get(key, {}).items():
+            if key == info.family and name not in [field.name for field in fields(info.settings)]:
+                continue  # a model of that family from elsewhere need not have the same settings
             where = f"presets.toml [{preset}.{key}] {name}"
             values[name] = conform(value, _kind_of(info.settings, name, where), where)
     for name, text in (overrides or {}).items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.efficiency import Timing, environment, peak_memory_mib, timed
+from bench.efficiency import Timing, environment, peak_memory_mib, reset_peak_memory, timed
 from bench.models import Context, Training, Validation
 from bench.progress import Progress
 from bench.protocols import Protocol
@@ -57,6 +57,7 @@ def execute(
     checkpoint = runs / "checkpoints" / job.folder
     if force:
         shutil.rmtree(checkpoint, ignore_errors=True)
+    reset_peak_memory()
     context = Context(job.seed, device, threads, checkpoint, progress)
     model = job.info.build(job.settings)
     training = training_data(split, job.info.tasks, job.protocol)

@@ -130,7 +130,7 @@ def read_record(folder: Path) -> Record | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         written = content.pop("checksum")
         files, version = content["files"], content["format"]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"not a readable run record ({error})", str(path), _FIX) from error
     if version != FORMAT:
         raise UserError(f"record format {version}, this version reads {FORMAT}", str(path), _FIX)

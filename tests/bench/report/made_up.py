@@ -1,0 +1,71 @@
+"""Plans with made-up records, so that every cell of a table is known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data.dataset import DataNote
+from bench.models import ModelInfo, Registry
+from bench.protocols import PROTOCOLS
+from bench.runs.failure import Failure
+from bench.runs.plan import DatasetCard, attach, make_plan
+from bench.runs.record import Record
+
+
+@dataclass(frozen=True)
+class LlmSettings:
+    """backbone: of the language model."""
+
+    backbone: str = "t5-small"
+
+
+NOTES = (DataNote("repeated user-item pairs dropped", 12), DataNote("of nothing", 0))
+BOTH = tuple(PROTOCOLS.values())
+TASKS = ("sequential", "topn")
+
+
+def info(name, title=None, family="sequential", settings=None, **more):
+    more = {"factory": "nowhere:Nothing", **({"settings": settings} if settings else {}), **more}
+    return ModelInfo(name, title or name, family, TASKS, **more)
+
+
+def card(name="beauty", source="authors' folder", notes=NOTES):
+    return DatasetCard(name, source, 22363, 12101, 198502, 0.07335, 22360, (), "data", "split", notes)
+
+
+def record(job, figures, device="cpu"):
+    """figures: metric -> value, the same for both tasks."""
+    metrics = {task: {**figures, "n": 22360} for task in job.info.tasks}
+    content = {"key": job.key, "identity": job.identity, "dataset": job.dataset, "preset": job.preset}
+    return Record(Path("nowhere"), {**content, "title": job.info.title, "device": device, "metrics": metrics})
+
+
+def flat(value):
+    """Every metric of a run has this value."""
+    return dict.fromkeys(("HR@1", "HR@5", "NDCG@5", "HR@10", "NDCG@10"), value)
+
+
+class Bench:
+    """A registry of models and the values of their runs.
+
+    values: model -> value, or seed -> value, or (protocol, seed) -> value; a text is the reason of a failure.
+    """
+
+    def __init__(self, models, values, *, seeds=(0,), protocols=BOTH, dataset=None, **options):
+        self.registry = Registry({model.name: model for model in models}, {})
+        self.card = dataset or card()
+        names = [model.name for model in models]
+        self.plan = make_plan(self.card, "laptop", names, self.registry, list(protocols), list(seeds), **options)
+        found = {}
+        failures = []
+        for entry in self.plan.entries:
+            value = values.get(entry.info.name)
+            if isinstance(value, dict):
+                value = value.get((entry.protocol.name, entry.seed), value.get(entry.seed))
+            if isinstance(value, str):
+                failures.append(Failure(entry.job.key, entry.info.name, value))
+            elif value is not None:
+                found[entry.job.key] = record(entry.job, value if isinstance(value, dict) else flat(value))
+        self.records = list(found.values())
+        attach(self.plan, self.records, failures)
