@@ -77,23 +77,30 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
         works.append(Work(plan, preset_folder(options.out, card.name, options.preset), split))
         if options.report_only:
             _need_runs(works[-1])
-        look_up(works[-1], options, replacing=options.force and not options.report_only)
+        look_up(works[-1], options, replacing=options.force and not options.report_only and not options.dry_run)
     return works
 
 
 def _card(text: str, options: Options, progress: Progress) -> tuple[DatasetCard, Split | None]:
     """The card of a dataset, and its split where runs may need it."""
-    name = text if text in DATASETS else dataset_name(Path(text))
-    card = card_path(options.out, name)
+    card = card_path(options.out, _folder_name(text))
     if options.report_only and not card.exists():
         found = sorted(path.parent.name for path in options.out.glob("*/dataset.json"))
         fix = f"there are: {', '.join(found)}" if found else "run without --report-only first, or give --out"
-        raise UserError(f"no results of '{name}'", str(options.out), fix)
+        raise UserError(f"no results of '{_folder_name(text)}'", str(options.out), fix)
     if options.report_only or (options.dry_run and card.exists()):
         return read_card(card), None
     progress.line(f"reading {text}")
     split = prepare(text, options.out, options.data_dir, offline=options.offline, keep=not options.dry_run)
     return DatasetCard.of(split), split
+
+
+def _folder_name(text: str) -> str:
+    """The name under which results of a dataset lie, whether its data is still there or not."""
+    path = Path(text)
+    if text in DATASETS:
+        return text
+    return dataset_name(path if path.exists() or len(path.parts) > 1 else path / "a file in it")
 
 
 def _need_runs(work: Work) -> None:

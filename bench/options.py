@@ -62,8 +62,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         known = [option for action in self._actions for option in action.option_strings]
-        wrong = [word for word in message.split() if word.startswith("--")]
-        close = get_close_matches(wrong[0].split("=")[0], known, n=1, cutoff=0.6) if "unrecognized" in message else []
+        wrong = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+        close = get_close_matches(wrong[0], known, n=1, cutoff=0.6) if wrong and "unrecognized" in message else []
         raise UserError(message, "", f"did you mean {close[0]}?" if close else "see --help")
 
 

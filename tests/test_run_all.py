@@ -3,10 +3,60 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
 
 import run_all
+from bench.errors import UserError
+from bench.models import ModelInfo, Registry, discover
+from bench.options import make_parser, parse
 
+ROOT = Path(__file__).resolve().parents[1]
+FAKES = Path(__file__).resolve().parent / "bench" / "runs"
+sys.path.insert(0, str(FAKES))
 RULES = "popularity,item-knn,sequential-rules,id-order"
+SHOP = [[1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5], [6, 1, 7, 2, 8], [1, 5]]
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A folder of data that is read in no time; item n is known as n."""
+    folder = tmp_path / "data" / "shop"
+    folder.mkdir(parents=True)
+    lines = (" ".join(map(str, [user, *items])) for user, items in enumerate(SHOP, start=1))
+    (folder / "sequential.txt").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """Our rules, and models that fail on demand."""
+    import fakes as module
+
+    found = discover()
+    registry = Registry({**found.models, **module.REGISTRY.models}, {"broken.module": "ImportError: no such thing"})
+    monkeypatch.setattr("bench.models.discover", lambda: registry)
+    return module
+
+
+@pytest.fixture
+def podium(shop, tmp_path, capsys):
+    """Runs a command on the shop; returns exit code, stdout, stderr."""
+
+    def command(*words, dataset=shop, preset="smoke"):
+        begin = ["--dataset", str(dataset), "--preset", preset, "--out", str(tmp_path / "out")]
+        code = run_all.main([*begin, *words])
+        return code, *capsys.readouterr()
+
+    return command
 
 
 def rows(path):
@@ -14,16 +64,408 @@ def rows(path):
         return list(csv.DictReader(stream))
 
 
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def mistake(*words):
+    with pytest.raises(UserError) as caught:
+        parse(list(words))
+    return str(caught.value)
+
+
 def test_rules_on_the_demo(tmp_path, capsys):
     command = ["--dataset", "demo", "--preset", "smoke", "--models", RULES, "--out", str(tmp_path)]
     assert run_all.main(command) == 0
     said = capsys.readouterr()
     assert "Table 2." in said.out and "Sequential rules" in said.out
+    assert "run 1 of 5: popularity on demo" in said.err and said.out.rstrip().endswith("table3.tex")
     folder = tmp_path / "demo" / "smoke"
     assert {path.name for path in folder.glob("table*")} == {f"table{n}.{k}" for n in "123" for k in ("csv", "tex")}
     figures = rows(folder / "metrics.csv")
     assert {row["model"] for row in figures} == set(RULES.split(","))
     assert {row["protocol"] for row in figures if row["model"] == "popularity"} == {"published", "sound"}
     assert {row["n"] for row in figures} == {"500"}
-    run_all.main(command)
-    assert "run 1" not in capsys.readouterr().err
+    before = files(tmp_path)
+    assert run_all.main(command) == 0
+    assert "run 1" not in capsys.readouterr().err and files(tmp_path) == before
+    shutil.rmtree(folder / "runs" / "checkpoints", ignore_errors=True)
+    (tmp_path / "demo" / "split.npz").unlink()
+    assert run_all.main([*command, "--report-only"]) == 0
+    after = files(tmp_path)
+    assert {name for name in after if before[name] != after[name]} == set()
+
+
+def test_list_is_quick_and_complete():
+    begun = time.monotonic()
+    command = [sys.executable, "run_all.py", "--list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert time.monotonic() - begun < 3.0, "about 0.4 s; a loaded machine gets some grace"
+    for words in ("beauty", "ml-100k", "PATH", "sasrec", "settings: neighbours=100", "probe;", "paper  ", "topn"):
+        assert words in done.stdout
+    code = (
+        "import sys, io, run_all; sys.stdout = io.StringIO(); run_all.main(['--list']);"
+        "heavy = ('torch', 'pandas', 'pyarrow', 'recbole', 'transformers');"
+        "sys.stderr.write(str([m for m in heavy if m in sys.modules]))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert loaded.stderr == "[]"
+
+
+def test_list_and_doctor_name_what_is_missing(tmp_path, monkeypatch, capsys):
+    lacking = ModelInfo(
+        "lacking", "Lacking", "fake", ("topn",), "x:y", requires=("no_such_package",), needs=("ratings",)
+    )
+    registry = Registry({"lacking": lacking}, {"broken.module": "ImportError: \x1b[31mno"})
+    monkeypatch.setattr("bench.models.discover", lambda: registry)
+    assert run_all.main(["--list"]) == 0
+    said = capsys.readouterr().out
+    assert "MISSING package no_such_package" in said and "needs item ratings" in said
+    assert "cannot be loaded: broken.module (ImportError: [U+001B][31mno)" in said
+    assert "not in this version: MF, MLP, P5, POD" in said
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "dataset.json").write_text("{")
+    assert run_all.main(["--doctor", "--out", str(tmp_path), "--data-dir", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for words in ("python  ", "lacking           needs no_such_package", "GiB free", "not a readable dataset card"):
+        assert words in said
+    assert run_all.main(["--doctor", "--out", str(tmp_path / "none")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--dataset: which data set?"),
+        (["--dataset", ","], "--dataset: is empty"),
+        (["--dataset", "demo", "--preset", "labtop"], "--preset: unknown choice 'labtop'; did you mean 'laptop'?"),
+        (["--dataset", "demo", "--protocol", "zzz"], "choose from published, sound, both"),
+        (["--dataset", "demo", "--tables", "7"], "--tables: unknown table '7'; there are tables 1, 2, 3"),
+        (["--dataset", "demo", "--seeds", "0,x"], "--seeds: 'x' is not a whole number from 0"),
+        (["--dataset", "demo", "--seeds", "-1"], "seeds"),
+        (["--dataset", "demo", "--jobs", "0"], "--jobs: '0' is not a whole number from 1"),
+        (["--dataset", "demo", "--threads", "²"], "--threads: '²'"),
+        (["--dataset", "demo", "--item-numbering", "radnom"], "did you mean 'random'"),
+        (["--dataset", "demo", "--set", "mf=3"], "--set: 'mf=3' has another form; give model.setting=value"),
+        (["--dataset", "demo", "--task", "topm"], "--task: unknown choice 'topm'; did you mean 'topn'"),
+        (["--dataset", "demo", "--device", "tpu"], "--device: unknown choice 'tpu'"),
+        (["--datasets", "demo"], "unrecognized arguments: --datasets demo; did you mean --dataset?"),
+        (["--dataset", "demo", "extra"], "unrecognized arguments: extra; see --help"),
+        (["--dataset"], "expected one argument"),
+        (["--dataset", "demo", "--models", ""], "--models: is empty"),
+        (["--dataset", "demo", "--report-only", "--dry-run"], "--report-only and --dry-run exclude each other"),
+    ],
+)
+def test_wrong_usage_is_one_line(words, message, capsys):
+    assert message in mistake(*words)
+    assert run_all.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and said.err.startswith("podium: ")
+
+
+def test_an_absent_cuda_device(monkeypatch):
+    monkeypatch.setattr("bench.options.cuda_available", lambda: False)
+    assert "no CUDA device" in mistake("--dataset", "demo", "--device", "cuda")
+    options = parse(["--dataset", "demo"])
+    assert (options.preset, options.device) == ("laptop", "cpu") and "no CUDA device is found" in options.remarks[0]
+    monkeypatch.setattr("bench.options.cuda_available", lambda: True)
+    options = parse(["--dataset", "demo"])
+    assert (options.preset, options.device) == ("paper", "cuda") and "preset paper" in options.remarks[0]
+    assert parse(["--dataset", "demo", "--preset", "smoke", "--device", "cpu"]).remarks == ()
+
+
+def test_options_as_typed():
+    options = parse(
+        [
+            "--dataset",
+            "a,b",
+            "--seeds",
+            "2,1,2",
+            "--tables",
+            "3,1",
+            "--set",
+            "m.x=1=2",
+            "--set",
+            "m.y=",
+            "--models",
+            "q,p",
+            "--jobs",
+            "3",
+        ]
+    )
+    assert options.datasets == ("a", "b") and options.seeds == (2, 1) and options.models == ("q", "p")
+    assert [spec.number for spec in options.tables] == ["3", "1"] and options.jobs == 3
+    assert options.overrides == {"m": {"x": "1=2", "y": ""}} and options.threads >= 1
+    assert [protocol.name for protocol in options.protocols] == ["published", "sound"]
+    random = parse(["--dataset", "a", "--item-numbering", "random", "--protocol", "sound"])
+    assert [protocol.name for protocol in random.protocols] == ["sound+random-ids"]
+    assert [protocol.name for protocol in parse(["--dataset", "a", "--score", "f"]).protocols] == ["sound"]
+    assert all(action.help for action in make_parser()._actions)
+
+
+def test_help_and_version(capsys):
+    for words, text in (("--help", "exit codes"), ("--version", "podium ")):
+        with pytest.raises(SystemExit) as ended:
+            run_all.main([words])
+        assert ended.value.code == 0 and text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--models", "popularty"], "--models: unknown model 'popularty'; did you mean 'popularity'?"),
+        (["--models", "pod"], "--models: this version has no model 'pod'"),
+        (["--set", "item-nn.shrink=1"], "unknown model 'item-nn'; did you mean 'item-knn'?"),
+        (["--set", "item-knn.shrunk=1"], "unknown setting 'shrunk'; did you mean 'shrink'?"),
+        (["--set", "item-knn.neighbours=many"], "'many' is not a whole number"),
+    ],
+)
+def test_unknown_names_stop_before_anything_is_written(podium, tmp_path, words, message, monkeypatch):
+    registry = discover()
+    known = {name: info for name, info in registry.models.items() if name != "pod"}
+    monkeypatch.setattr("bench.models.discover", lambda: Registry(known, {}))
+    code, out, err = podium(*words)
+    assert code == 2 and message in err.splitlines()[-1] and out == "" and not (tmp_path / "out").exists()
+
+
+def test_bad_data_is_one_line(podium, tmp_path):
+    assert podium(dataset="beuty")[::2] == (
+        2,
+        "reading beuty\npodium: unknown dataset 'beuty'; did you mean 'beauty'?\n",
+    )
+    code, _, err = podium(dataset=tmp_path / "none")
+    assert code == 2 and "no such file or folder" in err and not (tmp_path / "out").exists()
+
+
+def test_one_failure_costs_its_own_cells_only(podium, fakes, tmp_path):
+    code, out, err = podium("--models", "stepper,ascending", "--set", "stepper.end=bug", "--tables", "2")
+    assert code == 1 and "Traceback" not in out + err
+    assert r"failed: ZeroDivisionError: a line and another \input{x}" in out
+    assert "failed: stepper on shop, seed 0" in err and "broken.module is left out: ImportError" in err
+    folder = tmp_path / "out" / "shop" / "smoke"
+    log = next((folder / "runs" / "failed").glob("*.log"))
+    assert "_go_wrong" in log.read_text() and log.name in err
+    assert r"\input" not in (folder / "table2.tex").read_text()
+    cells = {(row["model"], row["metric"]): row for row in rows(folder / "table2.csv")}
+    assert cells["ascending", "HR@5"]["value"] and cells["stepper", "HR@5"]["note"].startswith("failed: Zero")
+    again = podium("--models", "stepper,ascending", "--set", "stepper.end=bug", "--tables", "2", "--report-only")
+    assert again[0] == 1 and "failed: ZeroDivisionError" in again[1] and "run 1" not in again[2]
+    assert podium("--models", "stepper", "--set", "stepper.end=", "--tables", "2")[0] == 0
+    assert (folder / "runs" / "failed").exists()
+
+
+def test_a_partial_command_keeps_what_others_left(podium, fakes, tmp_path):
+    assert podium("--models", "popularity,ascending")[0] == 0
+    code, out, err = podium("--models", "item-knn")
+    assert code == 0 and "run 1 of 1: item-knn" in err
+    row = next(line for line in out.splitlines() if "Popularity" in line)
+    assert "–" not in row, "a result that is there is shown, asked for or not"
+    found = {row["model"] for row in rows(tmp_path / "out" / "shop" / "smoke" / "metrics.csv")}
+    assert found == {"popularity", "ascending", "item-knn"}
+
+
+def test_models_without_their_data_are_no_failure_unless_asked_for(podium, monkeypatch):
+    registry = discover()
+    picked = {name: registry.models[name] for name in ("popularity", "fdsa")}
+    monkeypatch.setattr("bench.models.discover", lambda: Registry(picked, {}))
+    monkeypatch.setattr("bench.models._installed", lambda package: True)
+    code, out, _ = podium("--tables", "2")
+    assert code == 0 and "needs item attributes, which this dataset does not have" in out
+    assert podium("--tables", "2", "--models", "popularity,fdsa")[0] == 1
+    monkeypatch.setattr("bench.models._installed", lambda package: False)
+    assert podium("--tables", "3", "--models", "popularity")[0] == 0
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(podium, fakes, tmp_path):
+    words = ("--models", "stepper,ascending,numbered", "--tables", "2", "--seeds", "0,1")
+    code, out, _ = podium(*words, "--dry-run")
+    assert code == 0 and not (tmp_path / "out").exists()
+    assert "missing     stepper           seed 1  published, sound" in out
+    assert "in all: 5 missing; about" in out and "2 of unknown time" in out
+    assert podium(*words, "--set", "stepper.end=interrupt")[0] == 130
+    before = files(tmp_path / "out")
+    out = podium(*words, "--set", "stepper.end=interrupt", "--dry-run")[1]
+    assert "half done   stepper           seed 0" in out and "goes on from its checkpoint" in out
+    assert podium(*words)[0] == 0
+    out = podium(*words, "--dry-run")[1]
+    assert "in all: 5 present; nothing is left to do" in out
+    out = podium(*words, "--dry-run", "--force", "--jobs", "2")[1]
+    assert "5 missing" in out and "unknown" not in out
+    assert set(before) <= set(files(tmp_path / "out"))
+
+
+def test_an_interrupt_says_that_the_same_command_goes_on(podium, fakes):
+    code, out, err = podium("--models", "ascending,stepper", "--set", "stepper.end=interrupt", "--tables", "2")
+    assert code == 130 and out == "" and err.splitlines()[-1].startswith("podium: interrupted; finished runs are kept")
+
+
+def test_report_only_needs_neither_data_nor_models(podium, shop, tmp_path, monkeypatch):
+    assert podium("--models", RULES)[0] == 0
+    folder = tmp_path / "out" / "shop"
+    before = files(folder / "smoke")
+    shutil.rmtree(shop)
+    (folder / "split.npz").unlink()
+    assert podium("--models", RULES, "--report-only", dataset="shop")[0] == 0
+    assert files(folder / "smoke") == before
+    monkeypatch.setattr("bench.models.discover", lambda: Registry({}, {}))
+    code, out, _ = podium("--report-only", dataset="shop")
+    assert code == 0 and "Sequential rules" in out
+    code, _, err = podium("--report-only", dataset="shpo")
+    assert code == 2 and "no results of 'shpo'; there are: shop" in err
+    code, _, err = podium("--report-only", dataset="shop", preset="laptop")
+    assert code == 2 and "no runs under preset 'laptop'; there are runs of: smoke" in err
+    assert not (folder / "laptop").exists()
+
+
+def test_a_report_with_holes_is_not_all_that_was_asked_for(podium):
+    assert podium("--models", "popularity", "--tables", "3")[0] == 0
+    assert podium("--models", "popularity,item-knn", "--tables", "3", "--report-only")[0] == 1
+
+
+def test_two_datasets_under_one_name(podium, shop, tmp_path):
+    assert podium("--models", "popularity", "--tables", "2")[0] == 0
+    before = files(tmp_path / "out")
+    (shop / "sequential.txt").write_text("1 1 2 3\n2 3 2 1\n")
+    code, out, err = podium("--models", "popularity", "--tables", "2")
+    assert code == 2 and out == "" and files(tmp_path / "out") == before
+    assert "results of other data are here under the name 'shop' (fingerprint " in err
+    other = tmp_path / "other" / "shop"
+    other.mkdir(parents=True)
+    (other / "sequential.txt").write_text("1 1 2 3\n")
+    assert podium("--models", "popularity", dataset=f"{shop},{other}")[0] == 2
+
+
+def test_a_record_edited_by_hand(podium, tmp_path):
+    words = ("--models", "popularity,item-knn", "--tables", "2")
+    assert podium(*words)[0] == 0
+    folder = tmp_path / "out" / "shop" / "smoke"
+    path = next((folder / "runs").glob("popularity-*")) / "record.json"
+    path.write_text(path.read_text().replace('"n": 4', '"n": 5'))
+    before = files(folder)
+    for more in ((), ("--report-only",), ("--dry-run",)):
+        code, out, err = podium(*words, *more)
+        assert code == 2 and out == "" and files(folder) == before
+        assert str(path) in err and "altered by hand" in err and "remove its folder" in err
+    assert podium(*words, "--force")[0] == 0
+    assert podium(*words)[0] == 0
+
+
+def test_leftovers_of_killed_processes_are_swept(podium, tmp_path):
+    import socket
+
+    runs = tmp_path / "out" / "shop" / "smoke" / "runs"
+    left = runs / f".tmp-{socket.gethostname()}-999999999-popularity-s0-x"
+    left.mkdir(parents=True)
+    (left / "record.json").write_text("half")
+    (runs / "popularity-s0-unfinished").mkdir()
+    assert podium("--models", "popularity", "--tables", "2")[0] == 0
+    assert not left.exists()
+
+
+def test_a_full_disk_is_one_line(podium, tmp_path, monkeypatch):
+    import errno
+
+    import pyarrow.parquet as pq
+
+    def refuse(table, path, **options):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pq, "write_table", refuse)
+    code, out, err = podium("--models", "popularity,item-knn", "--tables", "2")
+    assert code == 2 and out == "" and "No space left on device; free some space" in err.splitlines()[-1]
+    assert not list((tmp_path / "out" / "shop" / "smoke" / "runs").glob("*popularity*"))
+
+
+def test_a_folder_that_cannot_be_written(podium, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    code, _, err = podium("--models", "popularity")
+    assert code == 2 and err.splitlines()[-1].startswith(f"podium: {tmp_path / 'out'}")
+
+
+def test_jobs_give_the_same_figures(podium, tmp_path):
+    words = ("--models", RULES, "--tables", "2,3")
+    assert podium(*words)[0] == 0
+    one = files(tmp_path / "out" / "shop" / "smoke")["metrics.csv"]
+    shutil.rmtree(tmp_path / "out")
+    code, _, err = podium(*words, "--jobs", "2", "--threads", "2")
+    assert code == 0 and "5 runs, 2 at a time, threads for each: 1" in err
+    assert files(tmp_path / "out" / "shop" / "smoke")["metrics.csv"] == one
+
+
+def test_another_numbering_is_named_everywhere(podium, tmp_path):
+    code, out, _ = podium("--models", "id-order", "--tables", "2", "--item-numbering", "random")
+    assert code == 0 and "[published+random-ids]" in out and "items numbered at random" in out
+    folder = tmp_path / "out" / "shop" / "smoke"
+    assert (folder / "table2-random-ids.csv").exists() and not (folder / "table2.csv").exists()
+    protocols = {row["protocol"] for row in rows(folder / "metrics.csv")}
+    assert protocols == {"published+random-ids", "sound+random-ids"}
+
+
+def test_changed_settings_are_named_everywhere(podium, tmp_path):
+    words = ("--models", "item-knn", "--tables", "2")
+    assert podium(*words)[0] == 0
+    code, out, err = podium(*words, "--set", "item-knn.neighbours=1")
+    assert code == 0 and "item-knn.neighbours=1" in out and "run 1 of 1" in err
+    found = {row["variant"] for row in rows(tmp_path / "out" / "shop" / "smoke" / "metrics.csv")}
+    assert found == {"", "neighbours=1"}
+
+
+def test_score(podium, tmp_path):
+    path, verdict = tmp_path / "p.csv", tmp_path / "deep" / "v.json"
+    path.write_text("user,rank,item\n1,1,4\n2,1,8\n2,2,5\n5,1,3\n")
+    code, out, err = podium("--score", str(path), "--json", str(verdict))
+    assert code == 0 and "4 users are evaluated; 2 of them have no list and count 0" in out and err.count("\n") == 1
+    assert "1 users of the file have too few interactions" in out
+    # User 1 hits at 1, user 2 at 2: per user 1, 1, 0, 0 at 5.
+    line = next(line.split() for line in out.splitlines() if line.strip().startswith("HR@5"))
+    assert line[1:] == ["0.5000", "0.2887", "-0.0658", "..", "1.0658", "4"]
+    found = json.loads(verdict.read_text())[0]
+    assert found["metrics"]["HR@1"]["mean"] == 0.25 and found["protocol"] == "sound" and found["listed"] == 2
+    path.write_text("user,rank,item\n1,1,1\n")
+    code, out, err = podium("--score", str(path))
+    assert (
+        code == 2 and f"{path}: line 2, field item: item '1' of user '1' is in the user's history" in err and out == ""
+    )
+    assert podium("--score", str(path), "--protocol", "published")[0] == 0
+    assert podium("--score", str(tmp_path / "none"))[0] == 2
+    assert "exactly one data set" in podium("--score", str(path), dataset="demo,beauty")[2]
+
+
+COMMAND = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import bench.models, fakes, run_all
+bench.models.discover = lambda: fakes.REGISTRY
+if __name__ == "__main__":
+    sys.exit(run_all.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_ended_from_outside_and_resumed(shop, tmp_path, how):
+    trace, script = tmp_path / "trace", tmp_path / "command.py"
+    script.write_text(COMMAND)
+    words = ["--dataset", str(shop), "--preset", "smoke", "--models", "ascending,stepper", "--tables", "2"]
+    words += ["--out", str(tmp_path / "out"), "--set", "stepper.steps=5", "--set", "stepper.pause=0.15"]
+    command = [sys.executable, str(script), str(FAKES), *words, "--set", f"stepper.trace={trace}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for _ in range(1000):
+        if trace.exists() and len(trace.read_text().splitlines()) >= 2:
+            break
+        time.sleep(0.01)
+    process.send_signal(how)
+    out, err = process.communicate()
+    if how != signal.SIGKILL:
+        assert process.returncode == 130 and err.splitlines()[-1].startswith("podium: interrupted") and out == ""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "ascending" not in done.stderr and "run 1 of 1: stepper" in done.stderr
+    assert [line.split()[0] for line in trace.read_text().splitlines()] == list("01234")
+
+
+def test_a_reader_that_has_seen_enough(shop, tmp_path):
+    command = f"{sys.executable} run_all.py --list | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.stdout == "data sets:\n" and done.stderr == ""
