@@ -14,6 +14,12 @@ from bench.tasks import TaskName
 _PACKAGE = "recbole.model.sequential_recommender"
 
 
+def _at_least_one(settings: Any, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} must be at least 1")
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """What all networks share.
@@ -37,9 +43,7 @@ class TrainingSettings:
     network = ""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "batch_size", "epochs", "patience", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
+        _at_least_one(self, "hidden_size", "batch_size", "epochs", "patience", "evaluate_every")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise ValueError("learning_rate must be above 0 and weight_decay not below")
         if not 0 <= getattr(self, "dropout", 0.0) < 1:
@@ -64,8 +68,7 @@ class SequentialSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_length < 1:
-            raise ValueError("max_length must be at least 1")
+        _at_least_one(self, "max_length")
 
     def recbole(self) -> dict[str, Any]:
         return {**super().recbole(), "MAX_ITEM_LIST_LENGTH": self.max_length, "loss_type": self.loss}
@@ -91,6 +94,12 @@ class CausalSettings(SequentialSettings):
         return {**super().recbole(), "dropout_prob": self.dropout}
 
 
+def _check_transformer(settings: Any) -> None:
+    _at_least_one(settings, "layers", "heads", "inner_size")
+    if settings.hidden_size % settings.heads:
+        raise ValueError("hidden_size must be a multiple of heads")
+
+
 def _transformer(settings: Any) -> dict[str, Any]:
     return {
         "n_layers": settings.layers,
@@ -108,6 +117,10 @@ class TransformerSettings(CausalSettings):
     layers: int = 2
     heads: int = 2
     inner_size: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_transformer(self)
 
     def recbole(self) -> dict[str, Any]:
         return {**super().recbole(), **_transformer(self)}
@@ -136,6 +149,10 @@ class Gru4RecSettings(CausalSettings):
 
     network = f"{_PACKAGE}.gru4rec:GRU4Rec"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least_one(self, "state_size")
+
     def recbole(self) -> dict[str, Any]:
         return {**super().recbole(), "hidden_size": self.state_size, "num_layers": 1}
 
@@ -151,6 +168,10 @@ class CaserSettings(SequentialSettings):
     l2: float = 1e-4
 
     network = f"{_PACKAGE}.caser:Caser"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least_one(self, "vertical", "horizontal")
 
     def recbole(self) -> dict[str, Any]:
         return {
@@ -171,6 +192,11 @@ class HgnSettings(SequentialSettings):
     l2: tuple[float, ...] = (0.0, 0.0)
 
     network = f"{_PACKAGE}.hgn:HGN"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.l2) != 2:
+            raise ValueError("l2 must be two numbers")
 
     def recbole(self) -> dict[str, Any]:
         return {**super().recbole(), "pooling_type": self.pooling, "reg_weight": list(self.l2)}
@@ -204,6 +230,7 @@ class Bert4RecSettings(SequentialSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_transformer(self)
         if self.loss != "CE":
             raise ValueError("bert4rec trains with loss CE alone")
         if not 0 < self.mask_ratio < 1 or self.copies < 0 or self.max_length < 2:
@@ -236,6 +263,9 @@ class S3RecSettings(TransformerSettings):
             raise ValueError("s3rec finetunes with loss CE alone")
         if len(self.weights) != 4:
             raise ValueError("weights must be four numbers")
+        _at_least_one(self, "pretrain_batch_size")
+        if self.pretrain_epochs < 0 or not 0 < self.mask_ratio < 1:
+            raise ValueError("pretrain_epochs must not be negative and mask_ratio must lie in 0..1")
 
     def recbole(self) -> dict[str, Any]:
         names = ("aap_weight", "mip_weight", "map_weight", "sp_weight")
