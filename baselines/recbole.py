@@ -33,7 +33,7 @@ class TrainingSettings:
     """
 
     hidden_size: int = 64
-    batch_size: int = 512
+    batch_size: int = 256
     epochs: int = 500
     patience: int = 20
     evaluate_every: int = 1

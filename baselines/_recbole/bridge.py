@@ -61,6 +61,22 @@ class Encoding:
     items: IntArray
 
 
+def configured(network: type, data: Path, values: Mapping[str, Any], device: str) -> Config:
+    """RecBole's configuration of a model on the atomic files in the folder `data`.
+
+    values: RecBole parameters, passed as they are.
+    """
+    settings = dict(
+        values,
+        data_path=str(data.parent),
+        podium_device=device,
+        train_neg_sample_args=None,
+        show_progress=False,
+        save_dataset=False,
+    )
+    return _Config(model=network, dataset=data.name, config_dict=settings)
+
+
 def encode(training: Training, network: type, values: Mapping[str, Any], device: str) -> Encoding:
     """Let RecBole read and number the training data for a model.
 
@@ -74,16 +90,7 @@ def encode(training: Training, network: type, values: Mapping[str, Any], device:
     logging.getLogger("recbole").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="podium-recbole-") as folder:
         _write_atomic(training, Path(folder) / _NAME)
-        settings = dict(
-            values,
-            data_path=folder,
-            load_col=columns,
-            podium_device=device,
-            train_neg_sample_args=None,
-            show_progress=False,
-            save_dataset=False,
-        )
-        config = _Config(model=network, dataset=_NAME, config_dict=settings)
+        config = configured(network, Path(folder) / _NAME, {**values, "load_col": columns}, device)
         with warnings.catch_warnings():
             # RecBole calls pandas in ways that pandas 3 will not have; the requirements keep pandas below it.
             warnings.simplefilter("ignore", FutureWarning)
