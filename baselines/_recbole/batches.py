@@ -69,6 +69,8 @@ def batches(rows: Rows, targets_each: int, rng: np.random.Generator, by: IntArra
     little padding, while what shares a batch still changes from epoch to epoch.
     by: (n,) what to sort by before length.
     """
+    if not len(rows.users):
+        return
     order = rng.permutation(len(rows.users))
     lengths, counts = rows.inputs.lengths, rows.targets.lengths
     first = np.zeros_like(lengths) if by is None else by

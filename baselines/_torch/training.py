@@ -111,6 +111,8 @@ class Trainer:
         self._network.train()
         standing.epoch += 1
         batches = list(self._batches(self._rng))
+        if not batches:
+            raise RunFailed("there is nothing to train on: no user has enough training items")
         label = f"{self._stage} epoch {standing.epoch}/{budget.epochs}"
         total = torch.zeros((), device=next(self._network.parameters()).device)
         for batch in self._context.progress.track(batches, len(batches), label):
@@ -121,7 +123,7 @@ class Trainer:
                 nn.utils.clip_grad_norm_(self._network.parameters(), budget.clip)
             self._optimizer.step()
             total += loss.detach()
-        mean = float(total) / max(1, len(batches))
+        mean = float(total) / len(batches)
         if not math.isfinite(mean):
             raise RunFailed(f"the loss became {mean} in epoch {standing.epoch}; lower learning_rate with --set")
         row = {"epoch": float(standing.epoch), "loss": mean}

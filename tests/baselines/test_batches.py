@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -49,11 +49,13 @@ def prefixes_by_hand(lengths: list[int], width: int) -> list[tuple[int, int, lis
     return found
 
 
+@settings(deadline=None)
 @given(shapes, st.integers(1, 12))
 def test_prefixes_are_every_target_with_the_items_before_it(lengths, width):
     assert pairs_of(prefixes(sequences_of(lengths), width)) == prefixes_by_hand(lengths, width)
 
 
+@settings(deadline=None)
 @given(shapes, widths)
 def test_windows_supervise_every_target_once_with_a_suffix_of_its_history(lengths, how):
     width, stride = how
@@ -70,11 +72,13 @@ def test_windows_supervise_every_target_once_with_a_suffix_of_its_history(length
             assert history == whole
 
 
+@settings(deadline=None)
 @given(shapes, st.integers(1, 12))
 def test_windows_of_stride_one_are_the_prefixes(lengths, width):
     assert sorted(pairs_of(windows(sequences_of(lengths), width, 1))) == prefixes_by_hand(lengths, width)
 
 
+@settings(deadline=None)
 @given(shapes, widths)
 def test_windows_cost_few_rows(lengths, how):
     width, stride = how
@@ -84,10 +88,12 @@ def test_windows_cost_few_rows(lengths, how):
     assert rows.inputs.lengths.max(initial=0) <= width
 
 
+@settings(deadline=None)
 @given(shapes, widths, st.integers(1, 60), st.integers(0, 5))
 def test_batches_are_a_partition_of_about_the_asked_size(lengths, how, size, seed):
     rows = windows(sequences_of(lengths), *how)
-    pieces = [piece for piece in batches(rows, size, np.random.default_rng(seed)) if len(piece)]
+    pieces = list(batches(rows, size, np.random.default_rng(seed)))
+    assert all(len(piece) for piece in pieces)
     assert sorted(np.concatenate([*pieces, np.empty(0, int)]).tolist()) == list(range(len(rows.users)))
     longest = int(rows.targets.lengths.max(initial=0))
     totals = [int(rows.targets.lengths[piece].sum()) for piece in pieces]

@@ -17,6 +17,7 @@ from worlds import (
     training_of,
 )
 
+from bench.errors import RunFailed
 from bench.ragged import Ragged
 from bench.splits import make_split
 from bench.tasks import judge, make_queries, select_top
@@ -151,6 +152,13 @@ def test_an_empty_history_is_answered():
     model = known("sasrec", training)
     scores = model.scores(queries_of([[], [1, 2]], N_ITEMS))
     assert scores.shape == (2, N_ITEMS) and np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", ["sasrec", "caser", "bert4rec"])
+def test_users_with_one_training_item_each_leave_nothing_to_train_on(name):
+    training = training_of(make_split(dataset_of([[n, n + 1, n + 2] for n in range(10)], 12)))
+    with pytest.raises(RunFailed, match="nothing to train on"):
+        fitted(name, training)
 
 
 LEARNT = {
