@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ from bench.progress import ConsoleProgress
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command. Returns 0, 1 where cells are missing, 2 on a mistake, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without a character shows its code
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = carry_out(parse(argv))
         sys.stdout.flush()

@@ -12,6 +12,7 @@ from bench.forecast import forecast
 from bench.models import Registry
 from bench.options import Options
 from bench.progress import Progress
+from bench.protocols import PROTOCOLS
 from bench.report.build import build_table
 from bench.report.files import write_metrics, write_table, write_text
 from bench.report.published import paper_title
@@ -143,6 +144,7 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
     for entry in work.plan.entries:
         if entry.record is None and entry.job is not None:
             entry.reason = busy.get(entry.job.key, entry.reason)
+            entry.failed = entry.failed and entry.job.key not in busy
     return outcomes
 
 
@@ -150,7 +152,8 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
     """Write metrics.csv and the tables; yields each table as text, then where the files are."""
     paths = [work.folder / "metrics.csv"]
     write_metrics(work.records, registry, work.plan.card, paths[0])
-    suffix = f"-{options.numbering}-ids" if options.numbering else ""
+    renumbered = any(protocol not in PROTOCOLS.values() for protocol in options.protocols)
+    suffix = f"-{options.numbering}-ids" if renumbered else ""
     for spec in options.tables:
         table = build_table(spec, work.plan)
         paths += write_table(table, work.folder, suffix)

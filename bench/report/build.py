@@ -11,7 +11,7 @@ from bench.models import ModelInfo
 from bench.protocols import Protocol
 from bench.report.notes import general_notes, size_notes
 from bench.report.published import OURS, improvement, paper_has, paper_title, paper_value
-from bench.report.specs import TableSpec
+from bench.report.specs import TABLES, TableSpec, models_of
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, Cell, Footnotes, Kind, Panel, Row, Table, marks
 from bench.runs.plan import DatasetCard, Entry, Plan
 
@@ -47,9 +47,10 @@ def dataset_title(name: str) -> str:
 
 
 def rows_of(spec: TableSpec, plan: Plan) -> list[tuple[str, Kind]]:
-    """The models of a table with their kind: the paper's, the added ones, then others that were asked for."""
+    """The models of a table with their kind: the paper's, the added ones, then asked ones that no table knows."""
+    known = models_of(TABLES.values())
     more = [e.info.name for e in plan.entries if e.asked and spec.task in e.info.tasks]
-    extra = [name for name in dict.fromkeys(more) if name not in spec.models]
+    extra = [name for name in dict.fromkeys(more) if name not in known]
     kinds: list[tuple[tuple[str, ...] | list[str], Kind]] = [(spec.paper, "paper"), (spec.added, "added")]
     return [(name, kind) for names, kind in [*kinds, (extra, "added")] for name in names]
 

@@ -25,7 +25,7 @@ def latex_table(table: Table) -> str:
     width = len(table.columns) * (2 if table.has_paper else 1)
     lines = [
         r"\begin{table*}[t]",
-        r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        rf"\centering{_size(table)}",
         rf"\caption{{{latex_text(table.caption)}.{_caption_end(table)}}}",
         rf"\begin{{tabular}}{{l*{{{width}}}{{r}}}}",
         r"\toprule",
@@ -40,6 +40,13 @@ def latex_table(table: Table) -> str:
 def _counter(number: str) -> int:
     """What the table counter must stand at for the table to get its number."""
     return int(number) - 1 if number.isdigit() else 0
+
+
+def _size(table: Table) -> str:
+    """Letters and gaps that keep the widest tables, with spreads beside the paper's figures, on the page."""
+    spread = any(cell.std is not None for panel in table.panels for row in panel.rows for cell in row.cells)
+    gap, letters = ("2pt", r"\scriptsize") if spread and table.has_paper else ("3.5pt", r"\footnotesize")
+    return rf"{letters}\setlength{{\tabcolsep}}{{{gap}}}"
 
 
 def _caption_end(table: Table) -> str:
@@ -81,7 +88,7 @@ def _row(row: Row, table: Table) -> str:
 
 
 def _ours(cell: Cell, digits: int) -> str:
-    spread = rf"{{\scriptsize$\pm${fixed(cell.std, digits)}}}" if cell.std is not None else ""
+    spread = rf"{{\tiny$\pm${fixed(cell.std, digits)}}}" if cell.std is not None else ""
     return _number(cell.value, digits, cell.mark) + spread
 
 

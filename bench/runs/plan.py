@@ -132,11 +132,6 @@ class Plan:
         wanted = (e for e in self.entries if e.asked and not e.obstacle and (force or e.record is None))
         return list({e.job.key: e.job for e in wanted if e.job is not None}.values())
 
-    @property
-    def missing(self) -> list[Job]:
-        """The distinct jobs that have no record yet, in order."""
-        return self.jobs()
-
     def of(self, model: str, protocol: Protocol) -> list[Entry]:
         """The entries of a model under a protocol, one a seed."""
         return [e for e in self.entries if e.info.name == model and e.protocol == protocol]
@@ -188,7 +183,7 @@ def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = 
         key = entry.job.key if entry.job else ""
         entry.record = by_key.get(key, None if entry.job else entry.record)
         failure = failed.get(key)
-        entry.failed = entry.record is None and failure is not None
+        entry.failed = entry.record is None and failure is not None and not entry.obstacle
         if entry.record is not None:
             entry.reason = ""
         elif not entry.obstacle:

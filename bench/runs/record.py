@@ -101,14 +101,23 @@ def whole_or_nothing(aside: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        fix = "free some space and run the command again; finished runs are kept" if full else "check the folder"
-        raise Unwritable(error.strerror or str(error), str(aside.parent), fix) from error
+        raise _unwritable(error, aside) from error
+    except Exception as error:
+        # Libraries that write by themselves, safetensors for one, wrap the system's error in their own.
+        if f"os error {errno.ENOSPC}" in str(error):
+            raise _unwritable(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), aside) from error
+        raise
     finally:
         if aside.is_dir():
             shutil.rmtree(aside, ignore_errors=True)
         else:
             aside.unlink(missing_ok=True)
+
+
+def _unwritable(error: OSError, aside: Path) -> Unwritable:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    fix = "free some space and run the command again; finished runs are kept" if full else "check the folder"
+    return Unwritable(error.strerror or str(error), str(aside.parent), fix)
 
 
 def file_checksum(path: Path) -> str:

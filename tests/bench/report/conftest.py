@@ -14,3 +14,9 @@ def paper_models():
     models += [info(name, name.upper(), "llm", LlmSettings) for name in ("p5", "pod")]
     rules = [info(name, name.title(), "rule", deterministic=True) for name in ("popularity", "item-knn")]
     return [*models, *rules, info("id-order", "Id order", "probe", deterministic=True)]
+
+
+@pytest.fixture(autouse=True)
+def _no_presets(monkeypatch):
+    """Made-up models bear real names, but have not the settings that presets change."""
+    monkeypatch.setattr("bench.settings.preset_table", dict)

@@ -193,6 +193,8 @@ def test_models_asked_for_beside_the_table_get_a_row():
     plan = Bench([plugin, narrow], {"plugin": 0.2, "narrow": 0.1}, protocols=SOUND).plan
     assert rows_of(TABLES["2"], plan)[-1] == ("plugin", "added")
     assert rows(build_table(TABLES["3"], plan))["narrow"].cells[0].value == 0.1
+    elsewhere = Bench([info("caser")], {"caser": 0.1}, protocols=SOUND).plan
+    assert "caser" not in rows(build_table(TABLES["3"], elsewhere)), "it has its row in Table 2"
 
 
 def test_a_model_known_from_its_records_alone():

@@ -37,7 +37,7 @@ OUR_COMMANDS = (
     "begin end centering footnotesize scriptsize setlength tabcolsep caption toprule midrule bottomrule cmidrule "
     "multicolumn textit textbf underline textsuperscript smallskip textwidth pm textbackslash textasciicircum "
     "textasciitilde i usepackage documentclass ifdefined else fi section def PodiumEnd providecommand pagestyle "
-    "textbar setcounter dots"
+    "textbar setcounter dots tiny"
 )
 HOSTILE = '"quoted" \\input{x} %$_{&#^~ \u202etxt.exe \x00 ünï 数'
 
@@ -139,7 +139,7 @@ def test_latex_by_structure(bench):
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 2 + 2 * (1 + 9 + 1 + 5)
     assert {line.count("&") for line in rows if "multicolumn" not in line} == {8}
-    assert r"SASREC & \underline{0.0450}{\scriptsize$\pm$0.0071} & 0.0387" in text
+    assert r"SASREC & \underline{0.0450}{\tiny$\pm$0.0071} & 0.0387" in text
     assert r"POD & \textbf{0.0625}" in text and r"\textbf{0.0537}" in text
     assert r"\textit{Protocol: published}" in text and text.isascii()
     assert text.count(r"\begin{") - text.count(r"\end{") == 0
@@ -168,6 +168,17 @@ def test_latex_compiles(bench, hostile, tmp_path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:]
         assert (tmp_path / f"{name}.pdf").stat().st_size > 1000
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_the_widest_table_fits_the_page(tmp_path):
+    names = [name for name in TABLES["3"].models if name not in ("p5", "pod")]
+    models = [info(name, name.title()) for name in names]
+    wide = Bench(models, {name: {0: 0.1, 1: 0.2} for name in names}, seeds=(0, 1))
+    write_table(build_table(TABLES["3"], wide.plan), tmp_path)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table3.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "Overfull" not in done.stdout
 
 
 def test_text_is_aligned(bench):

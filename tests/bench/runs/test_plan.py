@@ -38,7 +38,6 @@ def test_runs_are_shared_where_nothing_tells_them_apart(card):
     ]
     # Two seeds of the trained model, one rule for both protocols, the probe once for each.
     assert [job.info.name for job in made.jobs()] == ["stepper", "stepper", "ascending", "numbered", "numbered"]
-    assert made.missing == made.jobs()
 
 
 def test_a_deterministic_model_has_seed_0_whatever_is_asked(card):

@@ -55,6 +55,20 @@ def test_a_full_disk_leaves_nothing(tmp_path, number):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_that_a_library_tells_of_in_its_own_words(tmp_path):
+    class SafetensorError(Exception):
+        pass
+
+    def write(path, text):
+        raise SafetensorError(text)
+
+    with pytest.raises(Unwritable, match="No space left on device; free some space"):
+        write_record(tmp_path / "r", CONTENT, {"a": lambda p: write(p, "I/O error: No space left (os error 28)")})
+    with pytest.raises(SafetensorError):
+        write_record(tmp_path / "r", CONTENT, {"a": lambda p: write(p, "invalid shape")})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_keeps_the_old_record(tmp_path):
     make(tmp_path / "r", "old")
     with pytest.raises(Unwritable):
