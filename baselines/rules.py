@@ -56,8 +56,8 @@ class LinkScorer(ScoringModel):
 class ItemKnnSettings:
     """neighbours: similar items kept of each item. shrink: added to the norms, damps rare pairs."""
 
-    neighbours: int = 100
-    shrink: float = 10.0
+    neighbours: int = 1000
+    shrink: float = 30.0
 
     def __post_init__(self) -> None:
         if self.neighbours < 1 or self.shrink < 0:
@@ -95,9 +95,9 @@ class ItemKnn(LinkScorer):
 class SequentialRulesSettings:
     """reach: how many steps back a rule looks. recent: history items that vote. keep: rules kept of each item."""
 
-    reach: int = 10
+    reach: int = 20
     recent: int = 10
-    keep: int = 200
+    keep: int = 1000
 
     def __post_init__(self) -> None:
         if min(self.reach, self.recent, self.keep) < 1:

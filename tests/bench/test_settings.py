@@ -183,6 +183,9 @@ def test_every_preset_fits_every_model():
             name, _, dataset = key.partition("@")
             assert name in registry.models or name in families, f"[{preset}.{key}] names neither model nor family"
             assert not dataset or dataset in DATASETS, f"[{preset}.{key}] names no dataset"
+            family = [info for info in registry.models.values() if info.family == name]
+            known = {field.name for info in family for field in fields(info.settings)}
+            assert not family or set(tables[key]) <= known, f"[{preset}.{key}] has a setting that fits no model"
     for info in registry.models.values():
         for preset in PRESETS:
             for dataset in DATASETS:
