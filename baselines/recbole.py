@@ -88,7 +88,7 @@ class CausalSettings(SequentialSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.stride <= self.max_length:
-            raise ValueError("stride must lie in 1..max_length")
+            raise ValueError("stride must lie in 1..max_length; set both")
 
     def recbole(self) -> dict[str, Any]:
         return {**super().recbole(), "dropout_prob": self.dropout}

@@ -68,13 +68,12 @@ class Pretraining:
         items = rows.values.reshape(len(rows), -1).astype(np.int64)
         n, length = items.shape
         hidden = rng.random(items.shape) < self._s.mask_ratio
-        negative = np.where(hidden, self._items[rng.integers(0, len(self._items), items.shape)], items)
+        negative = np.where(hidden, self._strangers(items, rng), items)
         starts, sizes = _segments(n, length, rng)
         column = np.arange(length)[None, :]
         inside = (column >= starts[:, None]) & (column < (starts + sizes)[:, None])
         values = self._sequences.values
-        elsewhere = rng.integers(0, len(values) - length, size=n) if len(values) > length else np.zeros(n, np.int64)
-        other = values[elsewhere[:, None] + column]
+        other = values[rng.integers(0, len(values) - length + 1, size=n)[:, None] + column]
         if length < 2:  # nothing can be cut out of one item: RecBole compares it with itself
             masked_segment = own = wrong = items
         else:
@@ -84,6 +83,17 @@ class Pretraining:
         return self._model.placed(
             {name: np.ascontiguousarray(a, np.int64) for name, a in zip(_NAMES, arrays, strict=True)}
         )
+
+    def _strangers(self, items: IntArray, rng: np.random.Generator) -> IntArray:
+        """(n, length) for each place an item outside its row; any item where a row holds the whole catalogue."""
+        out = self._items[rng.integers(0, len(self._items), items.shape)]
+        todo = np.arange(len(items)) if items.shape[1] < len(self._items) else np.empty(0, np.int64)
+        while len(todo):
+            known = (out[todo][:, :, None] == items[todo][:, None, :]).any(axis=2)
+            rows, places = np.nonzero(known)
+            out[todo[rows], places] = self._items[rng.integers(0, len(self._items), len(rows))]
+            todo = todo[np.unique(rows)]
+        return out
 
 
 def _segments(n: int, length: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:

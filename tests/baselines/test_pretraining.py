@@ -58,6 +58,8 @@ def test_masked_items_and_their_negatives(model):
         assert np.array_equal(batch["masked"][~places], batch["positive"][~places])
         assert np.array_equal(batch["negative"][~places], batch["positive"][~places])
         drawn = batch["negative"][places]
+        strangers = ~(batch["negative"][:, :, None] == batch["positive"][:, None, :]).any(axis=2)
+        assert strangers[places].all()
         assert ((drawn >= 1) & (drawn <= N_ITEMS)).all()
     assert hidden / total == pytest.approx(RATIO, abs=4 * np.sqrt(RATIO * (1 - RATIO) / total))
     drawn = np.concatenate([batch["negative"][batch["masked"] == mask] for batch in batches])
