@@ -90,7 +90,10 @@ def _card(text: str, options: Options, progress: Progress) -> tuple[DatasetCard,
         fix = f"there are: {', '.join(found)}" if found else "run without --report-only first, or give --out"
         raise UserError(f"no results of '{_folder_name(text)}'", str(options.out), fix)
     if options.report_only or (options.dry_run and card.exists()):
-        return read_card(card), None
+        read = read_card(card)
+        if read.name != card.parent.name:
+            raise UserError(f"this is the card of '{read.name}'", str(card), "give the folder its name back")
+        return read, None
     progress.line(f"reading {text}")
     split = prepare(text, options.out, options.data_dir, offline=options.offline, keep=not options.dry_run)
     return DatasetCard.of(split), split

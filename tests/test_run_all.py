@@ -314,6 +314,9 @@ def test_report_only_needs_neither_data_nor_models(podium, shop, tmp_path, monke
     code, _, err = podium("--report-only", dataset="shop", preset="laptop")
     assert code == 2 and "no runs under preset 'laptop'; there are runs of: smoke" in err
     assert not (folder / "laptop").exists()
+    folder.rename(folder.with_name("renamed"))
+    code, _, err = podium("--report-only", dataset="renamed")
+    assert code == 2 and "this is the card of 'shop'" in err
 
 
 def test_a_report_with_holes_is_not_all_that_was_asked_for(podium):

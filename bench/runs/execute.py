@@ -66,7 +66,7 @@ def execute(
     fitting.wall, fitting.cpu = fitting.wall + context.spent.wall, fitting.cpu + context.spent.cpu
     answers: dict[TaskName, tuple[Queries, Ranking]] = {}
     asking: dict[str, Timing] = {}
-    for task in job.info.tasks:
+    for task in progress.track(job.info.tasks, len(job.info.tasks), f"{job.info.name}: ranking"):
         queries = make_queries(split, task, "test", keep_history=keeps_history(job))
         with timed() as asking[task]:
             answers[task] = (queries, model.rank(queries))
