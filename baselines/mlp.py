@@ -37,6 +37,6 @@ MODELS = (
         MlpSettings,
         "Cheng et al., DLRS 2016; tower of He et al., WWW 2017",
         requires=("torch", "recbole", "safetensors"),
-        epoch_cost=0.05,
+        epoch_cost=0.01,
     ),
 )

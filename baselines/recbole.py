@@ -52,7 +52,7 @@ class TrainingSettings:
     @property
     def expected_epochs(self) -> int:
         """For estimates of time: early stopping ends most runs well before the limit."""
-        return min(self.epochs, 60)
+        return min(self.epochs, 40)
 
     def recbole(self) -> dict[str, Any]:
         """RecBole's parameters."""
@@ -267,6 +267,10 @@ class S3RecSettings(TransformerSettings):
         if self.pretrain_epochs < 0 or not 0 < self.mask_ratio < 1:
             raise ValueError("pretrain_epochs must not be negative and mask_ratio must lie in 0..1")
 
+    @property
+    def expected_epochs(self) -> int:
+        return super().expected_epochs + self.pretrain_epochs
+
     def recbole(self) -> dict[str, Any]:
         names = ("aap_weight", "mip_weight", "map_weight", "sp_weight")
         stage = {"train_stage": "pretrain", "item_attribute": "class", "mask_ratio": self.mask_ratio}
@@ -296,13 +300,17 @@ _SASREC = "Kang and McAuley, ICDM 2018"
 _ATTRIBUTES = {"needs": ("attributes",)}
 
 MODELS = (
-    _neural("caser", "Caser", CaserSettings, "sequential:FixedWidthModel", "Tang and Wang, WSDM 2018", 0.2),
-    _neural("hgn", "HGN", HgnSettings, "sequential:FixedWidthModel", "Ma et al., KDD 2019", 0.2),
-    _neural("gru4rec", "GRU4Rec", Gru4RecSettings, "sequential:SequentialModel", "Hidasi et al., ICLR 2016", 0.1),
-    _neural("bert4rec", "BERT4Rec", Bert4RecSettings, "masked:MaskedModel", "Sun et al., CIKM 2019", 0.2),
-    _neural("fdsa", "FDSA", FdsaSettings, "sequential:SequentialModel", "Zhang et al., IJCAI 2019", 0.2, **_ATTRIBUTES),
-    _neural("sasrec", "SASRec", SasRecSettings, "sequential:SequentialModel", _SASREC, 0.1),
-    _neural("sasrec-pairwise", "SASRec (pairwise)", SasRecPairwiseSettings, "sequential:SequentialModel", _SASREC, 0.1),
-    _neural("s3rec", "S3-Rec", S3RecSettings, "pretraining:S3Rec", "Zhou et al., CIKM 2020", 0.2, **_ATTRIBUTES),
-    _neural("mf", "MF", PairwiseSettings, "general:PairwiseModel", "Rendle et al., UAI 2009", 0.02),
+    _neural("caser", "Caser", CaserSettings, "sequential:FixedWidthModel", "Tang and Wang, WSDM 2018", 0.12),
+    _neural("hgn", "HGN", HgnSettings, "sequential:FixedWidthModel", "Ma et al., KDD 2019", 0.11),
+    _neural("gru4rec", "GRU4Rec", Gru4RecSettings, "sequential:SequentialModel", "Hidasi et al., ICLR 2016", 0.08),
+    _neural("bert4rec", "BERT4Rec", Bert4RecSettings, "masked:MaskedModel", "Sun et al., CIKM 2019", 0.1),
+    _neural(
+        "fdsa", "FDSA", FdsaSettings, "sequential:SequentialModel", "Zhang et al., IJCAI 2019", 0.11, **_ATTRIBUTES
+    ),
+    _neural("sasrec", "SASRec", SasRecSettings, "sequential:SequentialModel", _SASREC, 0.09),
+    _neural(
+        "sasrec-pairwise", "SASRec (pairwise)", SasRecPairwiseSettings, "sequential:SequentialModel", _SASREC, 0.09
+    ),
+    _neural("s3rec", "S3-Rec", S3RecSettings, "pretraining:S3Rec", "Zhou et al., CIKM 2020", 0.09, **_ATTRIBUTES),
+    _neural("mf", "MF", PairwiseSettings, "general:PairwiseModel", "Rendle et al., UAI 2009", 0.004),
 )
