@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 2
 .PHONY: demo test lint types clean
 
 demo: $(READY)
-	$(BIN)/python run_all.py --dataset demo --preset smoke --out results/local
+	$(BIN)/python run_all.py --dataset demo --preset smoke --jobs 2 --out results/local
 
 test: $(READY)
 	$(BIN)/python -m pytest
