@@ -194,21 +194,30 @@ def _broken_rules(items: IntArray, queries: Queries, rows: slice, repeats: bool)
     elif again.any():
         items[:, 1:][again] = -1
     if queries.candidates is not None:
-        allowed = queries.candidates[rows]
-        owners = np.repeat(np.arange(len(items)), allowed.shape[1])
-        found = _how_many_in(items, allowed.ravel(), owners, queries.n_items)
+        found = _how_many_among(items, queries.candidates[rows])
         yield "an item outside the candidates", found < np.count_nonzero(items >= 0, axis=1)
     elif not queries.keep_history:
         seen = queries.histories.slice_rows(queries.histories.offsets[:-1][rows], queries.histories.offsets[1:][rows])
-        yield "an item of the history", _how_many_in(items, seen.values, seen.row_of, queries.n_items) > 0
+        yield "an item of the history", _how_many_in(items, seen, queries.n_items) > 0
 
 
-def _how_many_in(items: IntArray, others: IntArray, owners: IntArray, n_items: int) -> IntArray:
-    """(b,) how many items of each row, distinct and -1 aside, are among the others that this row owns."""
-    # Sorted together, an item comes right after its equals among the others: far cheaper than looking each up.
+# Sorted together, an odd key comes right after the even key of an equal item: far cheaper than looking each up.
+
+
+def _how_many_among(items: IntArray, others: IntArray) -> IntArray:
+    """(b,) how many items of each row, distinct and -1 aside, are among the others of that row."""
+    keys = np.concatenate([2 * others + 2, 2 * items + 3], axis=1)
+    keys.sort(axis=1)
+    after = keys[:, 1:]
+    return np.count_nonzero((after - keys[:, :-1] == 1) & (after % 2 == 1) & (after > 1), axis=1)
+
+
+def _how_many_in(items: IntArray, others: Ragged, n_items: int) -> IntArray:
+    """(b,) the same for others in rows of any length."""
     stride = 2 * (n_items + 1)
-    rows = np.arange(len(items), dtype=np.int64)[:, None] * stride
-    keys = np.concatenate([(rows + 2 * items + 3).ravel(), owners.astype(np.int64) * stride + 2 * others + 2])
+    rows = np.arange(len(items), dtype=np.int64) * stride
+    keys = np.concatenate([(rows[:, None] + 2 * items + 3).ravel(), rows[others.row_of] + 2 * others.values + 2])
     keys.sort()
-    found = keys[1:][(keys[1:] - keys[:-1] == 1) & (keys[1:] % 2 == 1) & (keys[1:] % stride > 1)]
+    after = keys[1:]
+    found = after[(after - keys[:-1] == 1) & (after % 2 == 1) & (after % stride > 1)]
     return np.bincount(found // stride, minlength=len(items))

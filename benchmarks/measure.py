@@ -16,7 +16,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 @dataclass(frozen=True)
 class Bar:
-    """seconds: neither wall nor CPU time may exceed it. gib: nor may the peak resident size."""
+    """seconds: of wall time; of CPU time where the machine was busy with other work. gib: peak resident size."""
 
     seconds: float
     gib: float
@@ -36,12 +36,22 @@ def hold(module: str, steps: Mapping[str, Bar], *arguments: str) -> int:
     print(f"{'step':<28}{'wall s':>9}{'cpu s':>9}{'GiB':>8}   {'bar':<22}verdict")
     for step, bar in steps.items():
         found = json.loads(_in_new_process([sys.executable, "-m", module, step, *arguments]))
-        held = max(found["wall"], found["cpu"]) <= bar.seconds and found["gib"] <= bar.gib
-        missed += not held
+        verdict = _verdict(bar, found)
+        missed += verdict == "MISSED"
         limits = f"{bar.seconds:g} s, {bar.gib:g} GiB"
         figures = f"{found['wall']:>9.2f}{found['cpu']:>9.2f}{found['gib']:>8.2f}"
-        print(f"{step:<28}{figures}   {limits:<22}{'met' if held else 'MISSED'}   {found['outcome']}", flush=True)
+        print(f"{step:<28}{figures}   {limits:<22}{verdict}   {found['outcome']}", flush=True)
     return missed
+
+
+def _verdict(bar: Bar, found: Mapping[str, float]) -> str:
+    if found["gib"] > bar.gib or found["cpu"] > bar.seconds:
+        return "MISSED"
+    if found["wall"] <= bar.seconds:
+        return "met"
+    # One thread at work: wall time beyond CPU time was spent waiting, for other processes or for the disk.
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    return "met in CPU time, machine busy" if busy else "MISSED"
 
 
 def _in_new_process(command: Sequence[str]) -> str:

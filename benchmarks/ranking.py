@@ -1,7 +1,7 @@
 """How long all users of Beauty take to be ranked and scored: `python -m benchmarks.ranking [DATA_DIR]`.
 
 Bars: 10 seconds and 2.5 GB for a matrix factorisation of 64 factors, both tasks. Its weights are random, which
-costs what trained ones cost. The rules are measured beside it, fitting included.
+costs what trained ones cost. The rules are held to the same bars, fitting included.
 """
 
 from __future__ import annotations
