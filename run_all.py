@@ -47,6 +47,8 @@ def carry_out(options: Options) -> int:
         progress.line(remark)
     if options.action == "score":
         return show(cli.score(options, progress))
+    if options.action == "export":
+        return show(cli.export(options, progress))
     cli.check_names(options, registry)
     works = cli.lay_out(options, registry, progress)
     if options.dry_run:

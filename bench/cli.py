@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.data.catalog import DATASETS, dataset_name
 from bench.errors import UserError
+from bench.export import export_split
 from bench.forecast import forecast
 from bench.models import Registry
 from bench.options import Options
@@ -191,3 +192,13 @@ def score(options: Options, progress: Progress) -> str:
     if options.json is not None:
         write_text(options.json, verdict_json(verdicts))
     return "\n".join(map(verdict_text, verdicts))
+
+
+def export(options: Options, progress: Progress) -> str:
+    """Write each data set's split for models outside the suite; returns where."""
+    lines = ["written:"]
+    for text in options.datasets:
+        progress.line(f"reading {text}")
+        split = prepare(text, options.out, options.data_dir, offline=options.offline)
+        lines += [f"  {path}" for path in export_split(split, (options.export or Path()) / split.dataset.name)]
+    return "\n".join(lines) + "\n"

@@ -24,7 +24,7 @@ from bench.tasks import TASKS, TaskName
 class Options:
     """A command.
 
-    action:    "run", "list", "doctor" or "score".
+    action:    "run", "list", "doctor", "score" or "export".
     datasets:  names or paths.
     protocols: under the numbering asked for; empty for "score" where none was named.
     models:    names; None: all that the tables need.
@@ -54,6 +54,7 @@ class Options:
     score: Path | None = None
     task: TaskName = "sequential"
     json: Path | None = None
+    export: Path | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -97,6 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--score", metavar="FILE", type=Path, help="judge a predictions file: CSV or Parquet with user, rank, item")
     add("--task", metavar="|".join(TASKS), default="sequential", help="what --score judges; default: %(default)s")
     add("--json", metavar="FILE", type=Path, help="write what --score finds to a file too")
+    add("--export", metavar="DIR", type=Path, help="write the split as CSV, for models outside the suite")
     add("--doctor", action="store_true", help="show the environment")
     add("--version", action="version", version=f"podium {__version__}")
     return parser
@@ -106,7 +108,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     """Options from words; raises UserError on anything that does not fit."""
     typed = make_parser().parse_args(argv)
     common: dict[str, Any] = {"out": typed.out, "data_dir": typed.data_dir, "offline": typed.offline}
-    actions = [name for name in ("list", "doctor", "score", "report_only", "dry_run") if getattr(typed, name)]
+    actions = [name for name in ("list", "doctor", "score", "export", "report_only", "dry_run") if getattr(typed, name)]
     if len(actions) > 1:
         raise UserError(f"--{actions[0]} and --{actions[1]} exclude each other".replace("_", "-"), "", "give one")
     if typed.list or typed.doctor:
@@ -117,7 +119,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     remarks: list[str] = []
     cuda = cuda_available()
     return Options(
-        action="score" if typed.score else "run",
+        action=actions[0] if actions and actions[0] in ("score", "export") else "run",
         datasets=_words(typed.dataset, "--dataset"),
         preset=_preset(typed.preset, cuda, remarks),
         protocols=_protocols(typed.protocol or ("sound" if typed.score else "both"), numbering),
@@ -135,7 +137,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         score=typed.score,
         task=_choice(typed.task, tuple(TASKS), "--task"),
         json=typed.json,
-        remarks=() if typed.score else tuple(remarks),
+        export=typed.export,
+        remarks=() if typed.score or typed.export else tuple(remarks),
         **common,
     )
 
