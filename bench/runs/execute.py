@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bench.efficiency import Timing, environment, peak_memory_mib, reset_peak_me
 from bench.models import Context, Training, Validation
 from bench.progress import Progress
 from bench.protocols import Protocol
-from bench.ragged import FloatArray
+from bench.ragged import FloatArray, IntArray
 from bench.runs.identity import Job
 from bench.runs.record import Record, write_record
 from bench.splits import Split, item_numbers
@@ -26,7 +26,7 @@ def training_data(split: Split, tasks: tuple[TaskName, ...], protocol: Protocol)
     validation: dict[TaskName, Validation] = {}
     for task in tasks:
         queries = make_queries(split, task, "valid")
-        validation[task] = Validation(queries, _validator(queries, split))
+        validation[task] = Validation(queries, _validator(queries, split.truth("valid").copy()))
     return Training(
         n_users=split.dataset.n_users,
         n_items=split.dataset.n_items,
@@ -38,9 +38,10 @@ def training_data(split: Split, tasks: tuple[TaskName, ...], protocol: Protocol)
     )
 
 
-def _validator(queries: Queries, split: Split) -> Any:
+def _validator(queries: Queries, truth: IntArray) -> Callable[[Ranking], dict[str, float]]:
+    # The closure holds the validation items alone: not even a model that looks inside it finds a test item.
     def score(ranking: Ranking) -> dict[str, float]:
-        values = judge(ranking, queries, split.truth("valid"))
+        values = judge(ranking, queries, truth)
         return {name: float(column.mean()) for name, column in values.items() if name != "rank"}
 
     return score
@@ -61,6 +62,7 @@ def execute(
     context = Context(job.seed, device, threads, checkpoint, progress)
     model = job.info.build(job.settings)
     training = training_data(split, job.info.tasks, job.protocol)
+    reset_peak_memory()
     with timed() as fitting:
         model.fit(training, context)
     fitting.wall, fitting.cpu = fitting.wall + context.spent.wall, fitting.cpu + context.spent.cpu
