@@ -66,6 +66,8 @@ class SequentialSettings(TrainingSettings):
     max_length: int = 50
     loss: Literal["CE", "BPR"] = "CE"
 
+    positions = "start"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least_one(self, "max_length")
@@ -128,16 +130,24 @@ class TransformerSettings(CausalSettings):
 
 @dataclass(frozen=True)
 class SasRecSettings(TransformerSettings):
-    """SASRec (Kang and McAuley, ICDM 2018)."""
+    """SASRec (Kang and McAuley, ICDM 2018).
+
+    positions: counted back from the latest item ("end", as the original does; a row for each target), or from the
+               oldest ("start", as RecBole does; all targets of a row in one pass, half the cost).
+    """
+
+    positions: Literal["start", "end"] = "start"
 
     network = f"{_PACKAGE}.sasrec:SASRec"
 
 
 @dataclass(frozen=True)
-class SasRecPairwiseSettings(SasRecSettings):
+class SasRecPairwiseSettings(TransformerSettings):
     """SASRec with one negative for each target, close to the original's loss."""
 
     loss: Literal["CE", "BPR"] = "BPR"
+
+    network = f"{_PACKAGE}.sasrec:SASRec"
 
 
 @dataclass(frozen=True)
@@ -307,7 +317,7 @@ MODELS = (
     _neural(
         "fdsa", "FDSA", FdsaSettings, "sequential:SequentialModel", "Zhang et al., IJCAI 2019", 0.11, **_ATTRIBUTES
     ),
-    _neural("sasrec", "SASRec", SasRecSettings, "sequential:SequentialModel", _SASREC, 0.09),
+    _neural("sasrec", "SASRec", SasRecSettings, "sequential:SequentialModel", _SASREC, 0.16),
     _neural(
         "sasrec-pairwise", "SASRec (pairwise)", SasRecPairwiseSettings, "sequential:SequentialModel", _SASREC, 0.09
     ),

@@ -2,7 +2,8 @@
 
 Two forms. `every position`: one row a user and one pass for all its targets, for networks whose state at a
 position depends on the past alone (SASRec supervises so in its paper). `last position`: RecBole's own form, one
-row for each prefix. Both train on the same (history, target) pairs; see `windows` for long histories.
+row for each prefix; positions counted back from the latest item need it. Both train on the same (history, target)
+pairs; see `windows` for long histories.
 """
 
 from __future__ import annotations
@@ -107,6 +108,14 @@ def right_padded(rows: Ragged, width: int) -> IntArray:
     """(n, width) int64, each row from the left, then zeros; rows must not be longer than width."""
     out = np.zeros((len(rows), width), dtype=np.int64)
     columns = np.arange(len(rows.values)) - np.repeat(rows.offsets[:-1], rows.lengths)
+    out[rows.row_of, columns] = rows.values
+    return out
+
+
+def left_padded(rows: Ragged, width: int) -> IntArray:
+    """(n, width) int64, zeros, then each row up to the right edge; rows must not be longer than width."""
+    out = np.zeros((len(rows), width), dtype=np.int64)
+    columns = np.arange(len(rows.values)) + width - np.repeat(rows.offsets[1:], rows.lengths)
     out[rows.row_of, columns] = rows.values
     return out
 

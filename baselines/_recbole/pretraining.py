@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from baselines._recbole.bridge import Encoding
-from baselines._recbole.sequential import Fields, SequentialModel, every_position
+from baselines._recbole.sequential import Fields, SequentialModel
 from baselines._torch.training import Budget, Trainer
 from bench.models import Context, Training
 from bench.ragged import FloatArray, IntArray, Ragged
@@ -20,6 +20,7 @@ class S3Rec(SequentialModel):
     """S3-Rec (Zhou et al., CIKM 2020): RecBole's `pretrain` on batches of our making, then its finetuning loss."""
 
     def prepare(self, training: Training, context: Context) -> None:
+        super().prepare(training, context)
         network = self.network
         pretraining = Pretraining(self, training)
         if self.settings.pretrain_epochs:
@@ -27,7 +28,6 @@ class S3Rec(SequentialModel):
             Trainer(network, pretraining.epoch, pretraining.loss, None, budget, context, stage="pretrain").run()
         network.train_stage = "finetune"
         network.loss_fct = torch.nn.CrossEntropyLoss()
-        every_position(network)
 
 
 class Pretraining:

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from baselines._recbole.batches import (
     NegativeSampler,
     Rows,
     batches,
     end_positions,
+    left_padded,
     prefixes,
     right_padded,
     windows,
@@ -52,6 +54,18 @@ def every_position(network: Any) -> Any:
     kind = type(network)
     network.__class__ = type(f"EveryPosition{kind.__name__}", (EveryPosition, kind), {})
     return network
+
+
+class FromTheEnd(nn.Embedding):
+    """Position embeddings counted back from the last column: the latest item always has the first of them.
+
+    RecBole counts from the oldest item; the original SASRec pads on the left, so that a position says how
+    recent an item is.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(b, l) columns 0..l-1 -> (b, l, h)."""
+        return super().forward(input.flip(-1))
 
 
 class RecBoleModel(ScoringModel):
@@ -119,14 +133,22 @@ class RecBoleModel(ScoringModel):
 class SequentialModel(RecBoleModel):
     """A network that reads a history and scores what comes next.
 
-    causal:      its state at a position depends on the past alone, so a row trains all its positions in one pass.
+    causal:      its state at a position depends on the past alone, so a row trains all its positions in one pass;
+                 not with positions counted from the end, which differ for each target.
     fixed_width: its weights have the history's length, so rows are not trimmed.
     """
 
     causal = True
     fixed_width = False
 
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.from_end = settings.positions == "end"
+        self.causal = self.causal and not self.from_end
+
     def prepare(self, training: Training, context: Context) -> None:
+        if self.from_end:
+            self.network.position_embedding.__class__ = FromTheEnd
         if self.causal:
             every_position(self.network)
 
@@ -155,13 +177,11 @@ class SequentialModel(RecBoleModel):
         return self.placed(fields)
 
     def history_fields(self, users: IntArray, histories: Ragged) -> dict[str, IntArray]:
-        """RecBole's fields of a history: user, items padded from the right, and length."""
+        """RecBole's fields of a history: user, padded items and the number of columns up to the latest item."""
         width = self.settings.max_length if self.fixed_width else max(1, int(histories.lengths.max(initial=1)))
-        return {
-            "user_id": self.encoding.users[users],
-            "item_id_list": right_padded(self.encoded(histories), width),
-            "item_length": np.maximum(histories.lengths, 1),
-        }
+        lengths = np.full(len(histories), width) if self.from_end else np.maximum(histories.lengths, 1)
+        padded = (left_padded if self.from_end else right_padded)(self.encoded(histories), width)
+        return {"user_id": self.encoding.users[users], "item_id_list": padded, "item_length": lengths}
 
     def loss(self, batch: Fields) -> torch.Tensor:
         if not self.causal:

@@ -147,6 +147,31 @@ def test_scores_of_trimmed_rows_are_recboles_over_full_length(name):
     assert (ranking.items == expected.items).mean() > 0.99
 
 
+def test_positions_from_the_end_are_recboles_with_rows_and_positions_turned_round():
+    training = small_training()
+    model = known("sasrec", training, positions="end")
+    histories = histories_of_all_lengths()
+    # RecBole's own network on rows padded from the left to the full length, its position table upside down.
+    own = pristine(model, training)
+    with torch.no_grad():
+        own.position_embedding.weight.copy_(model.network.position_embedding.weight.flip(0))
+    items = model.encoding.items
+    table = torch.tensor([[0] * (WIDTH - len(h[-WIDTH:])) + [int(items[i]) for i in h[-WIDTH:]] for h in histories])
+    fields = {"item_id_list": table, "item_length": torch.full((len(histories),), WIDTH)}
+    queries = queries_of(histories, N_ITEMS)
+    with torch.no_grad():
+        expected = own.full_sort_predict(fields).numpy()[:, items]
+    assert np.abs(model.scores(queries) - expected).max() < 1e-5
+    rows = prefixes(training.sequences, WIDTH)
+    batch = model.batch(rows, np.arange(len(rows.users)), None, np.random.default_rng(0))
+    inputs = [rows.inputs[r] for r in range(len(rows.users))]
+    table = torch.tensor([[0] * (WIDTH - len(row)) + items[row].tolist() for row in inputs])
+    fields = {"item_id_list": table, "item_length": torch.full((len(inputs),), WIDTH)}
+    loss = own.calculate_loss(fields | {"item_id": torch.from_numpy(items[rows.targets.values])})
+    model.network.eval()
+    assert model.loss(batch).item() == pytest.approx(loss.item(), abs=1e-5)
+
+
 def test_an_empty_history_is_answered():
     training = small_training()
     model = known("sasrec", training)
@@ -173,10 +198,12 @@ LEARNT = {
 }
 
 
-@pytest.mark.parametrize("name", LEARNT)
+@pytest.mark.parametrize("name", [*LEARNT, "sasrec from the end"])
 def test_each_learns_that_the_next_item_follows_from_the_last(name):
     split = rings()
+    name, _, end = name.partition(" ")
     how = {"hidden_size": 16, "learning_rate": 0.01, "evaluate_every": 5} | LEARNT[name]
+    how |= {"positions": "end"} if end else {}
     model = fitted(name, training_of(split), **how)
     queries = make_queries(split, "sequential", "test")
     reached = judge(model.rank(queries), queries, split.truth("test"))
