@@ -33,7 +33,7 @@ _WORDS: dict[Any, str] = {
 
 @cache
 def preset_table() -> dict[str, dict[str, dict[str, Any]]]:
-    """preset -> family, model or "model@dataset" -> setting -> value, from the one file that holds them."""
+    """preset -> family or model, alone or "@dataset" -> setting -> value, from the one file that holds them."""
     return tomllib.loads(files("baselines").joinpath("presets.toml").read_text(encoding="utf-8"))
 
 
@@ -45,9 +45,10 @@ def resolve(info: ModelInfo, preset: str, dataset: str, overrides: Mapping[str, 
     """
     table = preset_table().get(preset, {})
     values: dict[str, Any] = {}
-    for key in (info.family, info.name, f"{info.name}@{dataset}"):
+    families = (info.family, f"{info.family}@{dataset}")
+    for key in (*families, info.name, f"{info.name}@{dataset}"):
         for name, value in table.get(key, {}).items():
-            if key == info.family and name not in [field.name for field in fields(info.settings)]:
+            if key in families and name not in [field.name for field in fields(info.settings)]:
                 continue  # a model of that family from elsewhere need not have the same settings
             where = f"presets.toml [{preset}.{key}] {name}"
             values[name] = conform(value, _kind_of(info.settings, name, where), where)

@@ -28,6 +28,7 @@ from bench.ragged import FloatArray, IntArray, Ragged
 from bench.tasks import Queries, TaskName
 
 SELECTED_BY = "NDCG@10"
+LEAST_STEPS = 2000
 
 Fields = dict[str, torch.Tensor]
 """Tensors by field name: all that the networks used here ask of RecBole's Interaction."""
@@ -99,7 +100,8 @@ class RecBoleModel(ScoringModel):
     def budget(self) -> Budget:
         """The training budget of these settings."""
         s = self.settings
-        return Budget(s.epochs, s.patience, s.evaluate_every, s.learning_rate, s.weight_decay)
+        rates = {"learning_rate": s.learning_rate, "weight_decay": s.weight_decay}
+        return Budget(s.epochs, s.patience, s.evaluate_every, least_steps=LEAST_STEPS, **rates)
 
     def prepare(self, training: Training, context: Context) -> None:
         """Anything between building the network and training it; S3-Rec pretrains here."""

@@ -30,9 +30,14 @@ _STREAMS: dict[Stage, int] = {"fit": 17, "pretrain": 18}
 
 @dataclass(frozen=True)
 class Budget:
-    """epochs: at most so many. patience: evaluations without a better score before it ends.
+    """When training ends, and how it steps.
 
-    evaluate_every: epochs from one evaluation to the next. first: the first epoch that is evaluated.
+    epochs:         at most so many.
+    patience:       evaluations without a better score before it ends.
+    evaluate_every: epochs from one evaluation to the next.
+    clip:           largest norm of the gradients; 0: as they are.
+    least_steps:    training does not end for want of patience before so many steps without a better score. On small
+                    data an epoch is a few steps, and epochs alone would stop a network that has hardly begun.
     """
 
     epochs: int
@@ -41,6 +46,7 @@ class Budget:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     clip: float = 0.0
+    least_steps: int = 0
 
 
 @dataclass
@@ -49,6 +55,7 @@ class _Standing:
     best: float = -math.inf
     best_epoch: int = 0
     failures: int = 0
+    steps_since: int = 0
 
 
 class Trainer:
@@ -104,7 +111,9 @@ class Trainer:
         return found.best
 
     def _finished(self) -> bool:
-        return self._standing.epoch >= self._budget.epochs or self._standing.failures >= self._budget.patience
+        standing, budget = self._standing, self._budget
+        impatient = standing.failures >= budget.patience and standing.steps_since >= budget.least_steps
+        return standing.epoch >= budget.epochs or impatient
 
     def _one_epoch(self) -> dict[str, float]:
         standing, budget = self._standing, self._budget
@@ -123,6 +132,7 @@ class Trainer:
                 nn.utils.clip_grad_norm_(self._network.parameters(), budget.clip)
             self._optimizer.step()
             total += loss.detach()
+        standing.steps_since += len(batches)
         mean = float(total) / len(batches)
         if not math.isfinite(mean):
             raise RunFailed(f"the loss became {mean} in epoch {standing.epoch}; lower learning_rate with --set")
@@ -149,7 +159,7 @@ class Trainer:
             score = evaluate()
         standing = self._standing
         if score > standing.best:
-            standing.best, standing.best_epoch, standing.failures = score, standing.epoch, 0
+            standing.best, standing.best_epoch, standing.failures, standing.steps_since = score, standing.epoch, 0, 0
             self._best = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
         else:
             standing.failures += 1

@@ -114,6 +114,13 @@ def test_best_weights_are_kept_and_training_ends_when_patience_does():
     assert [row["epoch"] for row in context.curve] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("least", "epochs"), [(0, 3), (2 * STEPS, 3), (2 * STEPS + 1, 4), (4 * STEPS, 5), (999, 8)])
+def test_patience_waits_for_the_least_number_of_steps(least, epochs):
+    scores = [0.5, *[0.1] * 6, 0.9]
+    _, script, best = trained(scores=scores, epochs=8, patience=2, least_steps=least)
+    assert script is not None and len(script.seen) == epochs and best == max(scores[:epochs])
+
+
 def test_patience_starts_again_with_each_better_score():
     _, script, best = trained(scores=[0.1, 0.0, 0.2, 0.0, 0.3, 0.0, 0.0, 0.9], epochs=8)
     assert script is not None and best == 0.3 and len(script.seen) == 7
