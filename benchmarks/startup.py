@@ -1,4 +1,4 @@
-"""How soon the command answers: `python -m benchmarks.startup`. Bar: `--list` under one second, interpreter included."""
+"""How soon the command answers: `python -m benchmarks.startup`. Bar: `--list` under a second, interpreter included."""
 
 from __future__ import annotations
 
