@@ -92,8 +92,17 @@ def environment() -> dict[str, str]:
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": str(os.cpu_count()),
+        **_gpu(),
         **{name: version for name, version in found.items() if version},
     }
+
+
+def _gpu() -> dict[str, str]:
+    """The CUDA device's name, where a model has loaded torch and can use one; loads nothing by itself."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    return {"gpu": torch.cuda.get_device_name()}
 
 
 def processor() -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from bench.protocols import Protocol
 from bench.report.specs import TableSpec
 from bench.runs.plan import DatasetCard, Entry, Plan
@@ -28,7 +31,8 @@ def general_notes(spec: TableSpec, plan: Plan, has_paper: bool) -> tuple[str, ..
     marked = "The best figure of a column is marked as best, the next as second"
     notes.append(f"{marked}; {' and '.join(probes)} learns nothing and takes no part." if probes else f"{marked}.")
     if has_paper:
-        notes.append(f"Paper: what Table {spec.number} of POD (CIKM 2023) prints for this dataset.")
+        printed = f"Paper: what Table {spec.number} of POD (CIKM 2023) prints for this dataset."
+        notes.append(f"{printed} {spec.remark}".rstrip())
     notes.extend(_data_notes(card))
     return tuple(notes)
 
@@ -67,8 +71,18 @@ def _backbones(entries: list[Entry]) -> list[str]:
 
 
 def _devices(plan: Plan) -> str:
-    devices = sorted({str(e.record.content["device"]) for e in plan.entries if e.record})
+    devices = sorted({_device(e.record.content) for e in plan.entries if e.record})
     return f"Device: {' and '.join(devices)}." if devices else "Device: none yet."
+
+
+def _device(content: Mapping[str, Any]) -> str:
+    """The device of a record with the name of what computed there."""
+    device, machine = str(content["device"]), content.get("environment", {})
+    if device == "cpu":
+        name = f"{machine['processor']}, {machine['cores']} cores" if "processor" in machine else ""
+    else:
+        name = machine.get("gpu", "")
+    return f"{device} ({name})" if name else device
 
 
 def _seeds(plan: Plan) -> str:

@@ -19,6 +19,7 @@ class TableSpec:
     task:    the task its cells judge; None: it needs no runs.
     metrics: its columns, in the paper's order.
     paper:   model names of its printed rows, in the paper's order.
+    remark:  where the paper's figures come from, if that matters for comparing.
     added:   rows the paper does not have: rules that put the numbers in perspective, and models that cost nothing more.
     """
 
@@ -28,6 +29,7 @@ class TableSpec:
     metrics: tuple[str, ...] = ()
     paper: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    remark: str = ""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -45,6 +47,8 @@ TABLES: dict[str, TableSpec] = {
         ("HR@5", "NDCG@5", "HR@10", "NDCG@10"),
         ("caser", "hgn", "gru4rec", "bert4rec", "fdsa", "sasrec", "s3rec", "p5", "pod"),
         ("sasrec-pairwise", *_RULES),
+        "Its figures of Caser to S3-Rec are those of the S3-Rec paper: trained against single negatives, not tuned; "
+        "here all but SASRec (pairwise) are trained with cross-entropy over the catalogue.",
     ),
     "3": TableSpec(
         "3",

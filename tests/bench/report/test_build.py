@@ -159,6 +159,7 @@ def test_conditions_stand_in_the_notes(paper_models):
         "Settings changed from the preset's: pod.backbone=t5-base.",
         "Id order learns nothing and takes no part",
         "Table 2 of POD (CIKM 2023)",
+        "those of the S3-Rec paper",
         "Data: 12 repeated user-item pairs dropped.",
     ):
         assert words in text
@@ -167,10 +168,16 @@ def test_conditions_stand_in_the_notes(paper_models):
 
 def test_a_dataset_that_the_paper_does_not_have(paper_models):
     other = card("demo", "generated", ())
-    built = build_table(TABLES["2"], Bench(paper_models, {"pod": 0.1}, dataset=other).plan)
+    made = Bench(paper_models, {"pod": 0.1}, dataset=other, seeds=(0, 1))
+    built = build_table(TABLES["2"], made.plan)
     assert not built.has_paper and all(cell.paper is None for cell in rows(built)["pod"].cells)
     assert not any(note.startswith(("Paper:", "Data:")) for note in built.notes)
     assert "Device: cpu." in built.notes[1]
+    entry = next(e for e in made.plan.entries if e.record)
+    entry.record.content["environment"] = {"processor": "Abacus 3", "cores": "2", "gpu": "Sand H1"}
+    assert "Device: cpu and cpu (Abacus 3, 2 cores)." in build_table(TABLES["2"], made.plan).notes[1]
+    entry.record.content["device"] = "cuda"
+    assert "Device: cpu and cuda (Sand H1)." in build_table(TABLES["2"], made.plan).notes[1]
     nothing = build_table(TABLES["2"], Bench(paper_models, {}, dataset=other).plan)
     assert "Device: none yet." in nothing.notes[1]
 
