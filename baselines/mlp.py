@@ -13,8 +13,8 @@ from bench.models import ModelInfo
 class MlpSettings(PairwiseSettings):
     """layers: widths of the stack. dropout: share of units dropped between its layers."""
 
-    layers: tuple[int, ...] = (64, 32)
-    dropout: float = 0.0
+    layers: tuple[int, ...] = (128, 64)
+    dropout: float = 0.3
 
     network = "baselines._recbole.mlp_network:MLP"
 
