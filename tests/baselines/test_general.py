@@ -74,7 +74,7 @@ def hit_ratio(model: Any, split: Any, name: str = "HR@5") -> float:
 
 @pytest.mark.parametrize(
     ("name", "how"),
-    [("mf", {"learning_rate": 0.02}), ("mlp", {"learning_rate": 0.01, "layers": (16, 8)})],
+    [("mf", {"learning_rate": 0.02}), ("mlp", {"learning_rate": 0.01, "layers": (16, 8), "dropout": 0.0})],
 )
 def test_taste_is_learnt_where_popularity_knows_nothing(name, how):
     split = blocks()
