@@ -331,7 +331,15 @@ def test_ended_from_outside_and_resumed(shop, tmp_path, how):
     words += ["--out", str(tmp_path / "out"), "--set", "stepper.steps=5", "--set", "stepper.pause=0.15"]
     command = [sys.executable, str(script), str(FAKES), *words, "--set", f"stepper.trace={trace}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # Background jobs of a shell, and so perhaps these tests, are started with interrupts ignored.
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     for _ in range(1000):
         if trace.exists() and len(trace.read_text().splitlines()) >= 2:
             break
