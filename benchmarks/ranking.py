@@ -1,4 +1,4 @@
-"""How long all users of Beauty take to be ranked and scored: `python -m benchmarks.ranking [DATA_DIR]`.
+"""How long all users of Beauty take to be ranked and scored: `python -m benchmarks.ranking [--data-dir DIR]`.
 
 Bars: 10 seconds and 2.5 GB for a matrix factorisation of 64 factors, both tasks. Its weights are random, which
 costs what trained ones cost. The rules are held to the same bars, fitting included.
@@ -6,6 +6,7 @@ costs what trained ones cost. The rules are held to the same bars, fitting inclu
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Factors(ScoringModel):
         return self._users[queries.users] @ self._items.T
 
 
-def beauty(folder: str) -> Dataset:
+def beauty(folder: str | None) -> Dataset:
     """The real data where its folder is given, else random sequences of its size."""
     if folder:
         return load_dataset("beauty", Path(folder))
@@ -63,9 +64,13 @@ def rank_all(model: Model, split: Split) -> dict[str, float]:
 
 def main(arguments: list[str]) -> int:
     """With a step: measure it here. Without: measure all, each in a process of its own; 1 if a bar is missed."""
-    step, folder = (*arguments, "", "")[:2]
-    if step not in STEPS:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", nargs="?", choices=list(STEPS))
+    parser.add_argument("--data-dir", help="where Beauty lies; without it: random sequences of its size")
+    typed = parser.parse_args(arguments)
+    if typed.step is None:
         return min(1, hold("benchmarks.ranking", STEPS, *arguments))
+    step, folder = typed.step, typed.data_dir
     split = make_split(beauty(folder))
     training = training_data(split, TASKS, PROTOCOLS["sound"])
     if step == "mf":
