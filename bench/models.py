@@ -28,7 +28,8 @@ from bench.ragged import FloatArray, IntArray, Ragged
 from bench.tasks import Queries, Ranking, TaskName, select_top
 
 ENTRY_POINTS = "podium.models"
-PACKAGES = ("baselines", "pod")
+PACKAGES = ("baselines",)
+MODULES = ("pod.variants",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,5 +251,7 @@ def _modules() -> Iterator[tuple[str, Callable[[], Any]]]:
             if not module.name.startswith("_"):
                 full = f"{package}.{module.name}"
                 yield full, lambda full=full: importlib.import_module(full)
+    for name in MODULES:
+        yield name, lambda name=name: importlib.import_module(name)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         yield entry.value, entry.load

@@ -30,8 +30,8 @@ import torch
 
 from baselines._recbole.bridge import Config, build, configured
 from baselines._recbole.sequential import SequentialModel
-from baselines._torch.randomness import seeded
-from baselines._torch.training import Budget, Trainer
+from engine.randomness import seeded
+from engine.training import Budget, Trainer
 from baselines.recbole import SasRecSettings
 from bench.data.catalog import load_dataset
 from bench.efficiency import timed

@@ -9,7 +9,7 @@ import torch
 
 from baselines._recbole.bridge import Encoding
 from baselines._recbole.sequential import Fields, SequentialModel
-from baselines._torch.training import Budget, Trainer
+from engine.training import Budget, Trainer
 from bench.models import Context, Training
 from bench.ragged import FloatArray, IntArray, Ragged
 

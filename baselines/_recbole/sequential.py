@@ -20,9 +20,9 @@ from baselines._recbole.batches import (
     windows,
 )
 from baselines._recbole.bridge import Encoding, build
-from baselines._torch.checkpoint import State, save_state
-from baselines._torch.randomness import seeded
-from baselines._torch.training import Budget, Trainer
+from engine.checkpoint import State, save_state
+from engine.randomness import seeded
+from engine.training import Budget, Trainer
 from bench.models import Context, ScoringModel, Training
 from bench.ragged import FloatArray, IntArray, Ragged
 from bench.tasks import Queries, TaskName

@@ -88,7 +88,7 @@ before = random.getstate(), [np.copy(part) for part in np.random.get_state()[1:3
 arguments, options = list(sys.argv), np.get_printoptions()
 benchmark, deterministic = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
 from baselines._recbole.bridge import build
-from baselines._torch.randomness import seeded
+from engine.randomness import seeded
 for name in sys.argv[2:-2]:
     settings = discover().get(name).settings(hidden_size=8)
     with seeded(1, "cpu"):

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("recbole", reason="RecBole is not installed")
 
 from baselines._recbole.pretraining import Pretraining  # noqa: E402
-from baselines._torch.checkpoint import load_state  # noqa: E402
+from engine.checkpoint import load_state  # noqa: E402
 
 N_ITEMS, WIDTH, RATIO = 40, 9, 0.3
 

@@ -20,9 +20,9 @@ from bench.models import Context
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
-from baselines._torch.checkpoint import load_state, save_state  # noqa: E402
-from baselines._torch.randomness import seeded  # noqa: E402
-from baselines._torch.training import Budget, Trainer  # noqa: E402
+from engine.checkpoint import load_state, save_state  # noqa: E402
+from engine.randomness import seeded  # noqa: E402
+from engine.training import Budget, Trainer  # noqa: E402
 
 STEPS = 4
 
@@ -282,7 +282,7 @@ def test_a_process_that_was_really_killed_is_resumed_to_the_same_bytes(tmp_path,
     expected, steps, _ = uninterrupted(name, how)
     here = Path(__file__).parent
     command = [sys.executable, "-c", KILLED, str(here), name, str(tmp_path), str(steps * 7 // 10)]
-    paths = os.pathsep.join([str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(here.parents[1]), str(here.parent / "baselines"), os.environ.get("PYTHONPATH", "")])
     killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert any(tmp_path.iterdir())

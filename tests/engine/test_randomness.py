@@ -12,7 +12,7 @@ from bench.models import Context
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from baselines._torch.randomness import fresh_states, get_states, seeded, set_states  # noqa: E402
+from engine.randomness import fresh_states, get_states, seeded, set_states  # noqa: E402
 
 
 def test_the_callers_generator_is_left_as_it_was():

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines._torch.checkpoint import State, load_state, optimizer_tensors, restore_optimizer, save_state
-from baselines._torch.randomness import get_states, set_states
+from engine.checkpoint import State, load_state, optimizer_tensors, restore_optimizer, save_state
+from engine.randomness import get_states, set_states
 from bench.efficiency import Timing, timed
 from bench.errors import RunFailed, UserError
 from bench.models import Context

@@ -13,8 +13,8 @@ from bench.errors import UserError
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
-from baselines._torch import checkpoint  # noqa: E402
-from baselines._torch.checkpoint import (  # noqa: E402
+from engine import checkpoint  # noqa: E402
+from engine.checkpoint import (  # noqa: E402
     State,
     load_state,
     optimizer_tensors,
