@@ -30,8 +30,6 @@ import torch
 
 from baselines._recbole.bridge import Config, build, configured
 from baselines._recbole.sequential import SequentialModel
-from engine.randomness import seeded
-from engine.training import Budget, Trainer
 from baselines.recbole import SasRecSettings
 from bench.data.catalog import load_dataset
 from bench.efficiency import timed
@@ -39,6 +37,8 @@ from bench.models import Context, Training
 from bench.protocols import PROTOCOLS
 from bench.runs.execute import training_data
 from bench.splits import make_split
+from engine.randomness import seeded
+from engine.training import Budget, Trainer
 
 BAR, TOLERANCE, BATCH = 0.4, 1e-5, 2048
 SETTINGS = SasRecSettings(hidden_size=64, max_length=50, loss="CE", batch_size=BATCH)

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.checkpoint import State, load_state, optimizer_tensors, restore_optimizer, save_state
-from engine.randomness import get_states, set_states
 from bench.efficiency import Timing, timed
 from bench.errors import RunFailed, UserError
 from bench.models import Context
+from engine.checkpoint import State, load_state, optimizer_tensors, restore_optimizer, save_state
+from engine.randomness import get_states, set_states
 
 Batch = TypeVar("Batch")
 Stage = Literal["pretrain", "fit"]

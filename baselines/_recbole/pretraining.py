@@ -9,9 +9,9 @@ import torch
 
 from baselines._recbole.bridge import Encoding
 from baselines._recbole.sequential import Fields, SequentialModel
-from engine.training import Budget, Trainer
 from bench.models import Context, Training
 from bench.ragged import FloatArray, IntArray, Ragged
+from engine.training import Budget, Trainer
 
 _NAMES = ("masked", "positive", "negative", "masked_segment", "positive_segment", "negative_segment")
 

@@ -20,12 +20,12 @@ from baselines._recbole.batches import (
     windows,
 )
 from baselines._recbole.bridge import Encoding, build
-from engine.checkpoint import State, save_state
-from engine.randomness import seeded
-from engine.training import Budget, Trainer
 from bench.models import Context, ScoringModel, Training
 from bench.ragged import FloatArray, IntArray, Ragged
 from bench.tasks import Queries, TaskName
+from engine.checkpoint import State, save_state
+from engine.randomness import seeded
+from engine.training import Budget, Trainer
 
 SELECTED_BY = "NDCG@10"
 LEAST_STEPS = 2000
