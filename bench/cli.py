@@ -64,8 +64,10 @@ def check_names(options: Options, registry: Registry) -> None:
 def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Work]:
     """The plan of every dataset, with the records that are there; reads data only where it is needed."""
     works = []
+    asked = options.models or models_of(options.tables)
+    explains = any("explanation" in registry.models[name].tasks for name in asked if name in registry.models)
     for text in options.datasets:
-        card, split = _card(text, options, progress)
+        card, split = _card(text, options, progress, explains)
         plan = make_plan(
             card,
             options.preset,
@@ -74,7 +76,7 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
             list(options.protocols),
             list(options.seeds),
             options.overrides,
-            asked=options.models or models_of(options.tables),
+            asked=asked,
         )
         works.append(Work(plan, preset_folder(options.out, card.name, options.preset), split))
         if options.report_only:
@@ -83,8 +85,8 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
     return works
 
 
-def _card(text: str, options: Options, progress: Progress) -> tuple[DatasetCard, Split | None]:
-    """The card of a dataset, and its split where runs may need it."""
+def _card(text: str, options: Options, progress: Progress, explains: bool) -> tuple[DatasetCard, Split | None]:
+    """The card of a dataset, and its split, with explanations if wanted, where runs may need it."""
     card = card_path(options.out, _folder_name(text))
     if options.report_only and not card.exists():
         found = sorted(path.parent.name for path in options.out.glob("*/dataset.json"))
@@ -96,7 +98,15 @@ def _card(text: str, options: Options, progress: Progress) -> tuple[DatasetCard,
             raise UserError(f"this is the card of '{read.name}'", str(card), "give the folder its name back")
         return read, None
     progress.line(f"reading {text}")
-    split = prepare(text, options.out, options.data_dir, offline=options.offline, keep=not options.dry_run)
+    split = prepare(
+        text,
+        options.out,
+        options.data_dir,
+        offline=options.offline,
+        keep=not options.dry_run,
+        explanations=explains,
+        progress=progress,
+    )
     return DatasetCard.of(split), split
 
 
@@ -141,7 +151,15 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
     def guess(job: Job) -> float | None:
         return estimate_seconds(job, work.plan.card, work.records)
 
-    means = Means(options.device, options.threads, options.jobs, options.force, progress)
+    means = Means(
+        options.device,
+        options.threads,
+        options.jobs,
+        options.force,
+        progress,
+        offline=options.offline,
+        data_dir=options.data_dir,
+    )
     outcomes = perform(work.plan.jobs(force=options.force), work.split, work.runs, means, guess)
     look_up(work, options)
     busy = {outcome.job.key: outcome.reason for outcome in outcomes if outcome.state == "busy"}

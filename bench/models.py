@@ -37,11 +37,28 @@ class Validation:
     """Validation questions of one task and the referee's verdict on a ranking of them.
 
     queries: what to rank.
+    truth:   (n,) the held-out validation items, for models that select by their loss.
     score:   ranking -> {"HR@1": mean, …, "NDCG@10": mean}.
     """
 
     queries: Queries
+    truth: IntArray
     score: Callable[[Ranking], dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Users and items of explanations, and the sentences where they may be seen.
+
+    users, items: (n,) indices. texts: n sentences; empty where they are what is asked for.
+    """
+
+    users: IntArray
+    items: IntArray
+    texts: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.users)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +69,11 @@ class Training:
     sequences:    row u: training items of user u, oldest first.
     attributes:   row i: attribute numbers (from 1) of item i, or None.
     item_numbers: (n_items,) the number that text models and probes know each item by (protocol's numbering).
-    validation:   per task, for early stopping and tuning.
+    validation:   per ranking task, for early stopping and tuning.
     protocol:     the evaluation protocol; a model may read only the settings its info names.
+    negatives:    (users, generator) -> (n, 99) items that these users never touched, -1 where there are too few; under
+                  `published` held-out items count as touched (PUBLISHED.md, line 11).
+    explanations: training and validation pairs with their sentences; None where the dataset has no texts.
     """
 
     n_users: int
@@ -63,6 +83,8 @@ class Training:
     item_numbers: IntArray
     validation: Mapping[TaskName, Validation]
     protocol: EvaluationProtocol
+    negatives: Callable[[IntArray, np.random.Generator], IntArray] | None = None
+    explanations: tuple[Pairs, Pairs] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +97,8 @@ class Context:
     checkpoint: a folder that outlives a killed process, for resuming; None: do not checkpoint.
     progress:   where to report steps and lines.
     curve:      one dict per epoch or step, kept in the run's record (curve.csv).
+    facts:      what the model wants said beside its numbers; kept in the run's record, JSON-ready.
+    offline:    never download. data_dir: where the user keeps data; a tokenizer may lie there.
     spent:      what killed processes spent on this fit before; set by the model that resumes.
     """
 
@@ -84,6 +108,9 @@ class Context:
     checkpoint: Path | None = None
     progress: Progress = field(default_factory=Progress)
     curve: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    offline: bool = False
+    data_dir: Path | None = None
     spent: Timing = field(default_factory=Timing)
 
     def rng(self, stream: int = 0) -> np.random.Generator:
@@ -100,6 +127,22 @@ class Model(Protocol):
 
     def rank(self, queries: Queries) -> Ranking:
         """Answer queries of a task the model's info names; see `bench.tasks.Ranking` for the form."""
+        ...
+
+
+class Explainer(Protocol):
+    """What a model adds that its info says can explain."""
+
+    def explain(self, pairs: Pairs) -> list[str]:
+        """One sentence for each pair, in order; "" where it has nothing to say."""
+        ...
+
+
+class Restorable(Protocol):
+    """What a model adds whose fit can be shared: it takes another run's weights instead of fitting."""
+
+    def restore(self, weights: Path, training: Training, context: Context) -> None:
+        """Become the model that wrote these weights; UserError where they are of another shape or version."""
         ...
 
 
@@ -161,6 +204,8 @@ class ModelInfo:
     protocol_settings: fields of `bench.protocols.Protocol` that touch it; empty: one run serves every protocol.
     deterministic: no randomness, so one run serves every seed.
     epoch_cost: CPU-seconds of one epoch per 1,000 training interactions, measured, for `--dry-run`.
+    asking:    settings that touch asking only: runs that differ in nothing else share one fit, through its weights.
+    fits:      the model whose fit it shares under the same other settings; "": its own.
     """
 
     name: str
@@ -176,6 +221,8 @@ class ModelInfo:
     protocol_settings: tuple[str, ...] = ()
     deterministic: bool = False
     epoch_cost: float = 0.0
+    asking: tuple[str, ...] = ()
+    fits: str = ""
 
     def missing_packages(self) -> list[str]:
         """The required packages that are not installed."""

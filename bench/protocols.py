@@ -12,14 +12,32 @@ from bench.splits import Numbering
 class Protocol:
     """Settings in which `published` and `sound` differ (lines of PUBLISHED.md in brackets).
 
-    name:           how tables call it.
-    item_numbering: the numbers under which items are known [1].
-    keep_history:   leave history items in a model's lists [16].
-    per_occurrence: count a repeated item every time it is listed [18].
+    name:               how tables call it.
+    item_numbering:     the numbers under which items are known [1].
+    held_out_pairs:     explanation training may hold the validation and test pairs of the recommendation tasks [2].
+    count_padding:      losses are averaged over a batch's targets with padding among them [3].
+    mask_cross_attention: the decoder does not see padding of the inputs [4].
+    prompt_vectors:     K where the settings leave it open [5].
+    shuffle_first_pass: the first pass over the samples is shuffled like the others [9].
+    whole_history_negatives: negatives of top-N training avoid the user's whole history, held-out items included [11].
+    redraw_validation:  validation negatives of top-N are drawn anew each epoch [11].
+    reset_patience:     the counter of epochs without improvement starts again after one [13].
+    constrained:        generated ids are held to real items, candidates and unseen ones; none is replaced [15, 16].
+    keep_history:       leave history items in a model's lists [16].
+    per_occurrence:     count a repeated item every time it is listed [18].
     """
 
     name: str
     item_numbering: Numbering
+    held_out_pairs: bool
+    count_padding: bool
+    mask_cross_attention: bool
+    prompt_vectors: int
+    shuffle_first_pass: bool
+    whole_history_negatives: bool
+    redraw_validation: bool
+    reset_patience: bool
+    constrained: bool
     keep_history: bool
     per_occurrence: bool
 
@@ -30,8 +48,36 @@ class Protocol:
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "published": Protocol("published", "appearance", keep_history=True, per_occurrence=True),
-    "sound": Protocol("sound", "train", keep_history=False, per_occurrence=False),
+    "published": Protocol(
+        "published",
+        "appearance",
+        held_out_pairs=True,
+        count_padding=True,
+        mask_cross_attention=False,
+        prompt_vectors=10,
+        shuffle_first_pass=False,
+        whole_history_negatives=True,
+        redraw_validation=True,
+        reset_patience=False,
+        constrained=False,
+        keep_history=True,
+        per_occurrence=True,
+    ),
+    "sound": Protocol(
+        "sound",
+        "train",
+        held_out_pairs=False,
+        count_padding=False,
+        mask_cross_attention=True,
+        prompt_vectors=3,
+        shuffle_first_pass=True,
+        whole_history_negatives=False,
+        redraw_validation=False,
+        reset_patience=True,
+        constrained=True,
+        keep_history=False,
+        per_occurrence=False,
+    ),
 }
 
 

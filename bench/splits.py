@@ -14,13 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bench.data.dataset import DataNote, Dataset, first_appearance
 from bench.errors import UserError
 from bench.ragged import IntArray, Ragged
+
+if TYPE_CHECKING:
+    from bench.explanations import Explanations
 
 Stage = Literal["valid", "test"]
 Numbering = Literal["appearance", "train", "random"]
@@ -41,12 +44,14 @@ class Split:
     users:      (n,) the evaluated users: those with at least 3 interactions, ascending.
     candidates: for each stage (n, 100) item indices in random order, the positive among them; -1 fills
                 rows of users who have left fewer than 99 items unseen.
+    explanations: the sentences of reviews and who trains on which; None where the source has no texts.
     """
 
     dataset: Dataset
     seed: int
     users: IntArray
     candidates: dict[Stage, IntArray]
+    explanations: Explanations | None = None
 
     @cached_property
     def train(self) -> Ragged:
@@ -74,6 +79,11 @@ class Split:
         for stage in ("valid", "test"):
             digest.update(np.ascontiguousarray(self.candidates[stage], dtype="<i4").tobytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def explanations_fingerprint(self) -> str:
+        """Hex digest of the explanation records; "" where there are none."""
+        return "" if self.explanations is None else self.explanations.fingerprint
 
     @property
     def notes(self) -> tuple[DataNote, ...]:
@@ -113,7 +123,7 @@ def make_split(dataset: Dataset, seed: int = SPLIT_SEED) -> Split:
         if stage == "test" and dataset.negatives is not None:
             negatives = _given_negatives(dataset, dataset.negatives, users)
         else:
-            negatives = draw_negatives(dataset, users, rng)
+            negatives = draw_negatives(dataset.sequences, dataset.n_items, users, rng)
         split.candidates[stage] = _shuffled(split.truth(stage), negatives, rng)
     return split
 
@@ -138,20 +148,20 @@ def _given_negatives(dataset: Dataset, lists: Ragged, users: IntArray) -> IntArr
     return out
 
 
-def draw_negatives(dataset: Dataset, users: IntArray, rng: np.random.Generator) -> IntArray:
-    """(n, 99) distinct items outside each user's whole history, uniform; -1 where the catalogue is too small."""
+def draw_negatives(histories: Ragged, n_items: int, users: IntArray, rng: np.random.Generator) -> IntArray:
+    """(n, 99) distinct items outside the histories of these users, uniform; -1 where the catalogue is too small."""
     out = np.full((len(users), N_NEGATIVES), -1, dtype=np.int32)
-    unseen = dataset.n_items - dataset.sequences.lengths[users]
+    unseen = n_items - histories.lengths[users]
     # Rejection needs few rounds only while most items are unseen and far more than 99 of them.
-    roomy = unseen >= max(3 * N_NEGATIVES, dataset.n_items // 2)
+    roomy = unseen >= max(3 * N_NEGATIVES, n_items // 2)
     for start in range(0, len(users), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(users)))
         rows = rows[roomy[rows]]
         if len(rows):
-            out[rows] = _reject(dataset.sequences.take(users[rows]), dataset.n_items, rng)
-    everything = np.arange(dataset.n_items, dtype=np.int32)
+            out[rows] = _reject(histories.take(users[rows]), n_items, rng)
+    everything = np.arange(n_items, dtype=np.int32)
     for row in np.flatnonzero(~roomy):
-        pool = np.setdiff1d(everything, dataset.sequences[users[row]])
+        pool = np.setdiff1d(everything, histories[users[row]])
         drawn = rng.choice(pool, size=min(N_NEGATIVES, len(pool)), replace=False)
         out[row, : len(drawn)] = drawn
     return out

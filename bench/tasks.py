@@ -15,8 +15,9 @@ from bench.metrics.ranking import first_rank, ranking_scores
 from bench.ragged import BoolArray, FloatArray, IntArray, Ragged
 from bench.splits import Split, Stage
 
-TaskName = Literal["sequential", "topn"]
+TaskName = Literal["sequential", "topn", "explanation"]
 
+# The ranking tasks; explanation is asked by pairs (`bench.models.Pairs`) and answered in sentences.
 TASKS: dict[str, str] = {
     "sequential": "next item among the whole catalogue, history removed",
     "topn": "the held-out item among it and 99 fixed negatives",

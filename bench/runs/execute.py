@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.efficiency import Timing, environment, peak_memory_mib, reset_peak_memory, timed
-from bench.models import Context, Training, Validation
+from bench.explanations import TEST, VALID, train_rows
+from bench.models import Context, Pairs, Training, Validation
 from bench.progress import Progress
 from bench.protocols import Protocol
-from bench.ragged import FloatArray, IntArray
+from bench.ragged import FloatArray, IntArray, Ragged
+from bench.runs.curve import draw_curve, write_curve
+from bench.runs.fitted import find_fit
 from bench.runs.identity import Job
+from bench.runs.lock import locked
+from bench.runs.predictions import write_explanations, write_per_user, write_predictions
 from bench.runs.record import Record, write_record
-from bench.splits import Split, item_numbers
+from bench.splits import Split, draw_negatives, item_numbers
 from bench.tasks import Queries, Ranking, TaskName, judge, make_queries
 
 
@@ -25,8 +32,10 @@ def training_data(split: Split, tasks: tuple[TaskName, ...], protocol: Protocol)
     """What a model may see of a split under a protocol."""
     validation: dict[TaskName, Validation] = {}
     for task in tasks:
-        queries = make_queries(split, task, "valid")
-        validation[task] = Validation(queries, _validator(queries, split.truth("valid").copy()))
+        if task != "explanation":
+            queries, truth = make_queries(split, task, "valid"), split.truth("valid").copy()
+            validation[task] = Validation(queries, truth, _validator(queries, truth))
+    histories = split.dataset.sequences if protocol.whole_history_negatives else split.train
     return Training(
         n_users=split.dataset.n_users,
         n_items=split.dataset.n_items,
@@ -35,6 +44,8 @@ def training_data(split: Split, tasks: tuple[TaskName, ...], protocol: Protocol)
         item_numbers=item_numbers(split, protocol.item_numbering),
         validation=validation,
         protocol=protocol,
+        negatives=_sampler(histories, split.dataset.n_items),
+        explanations=_explanations(split, protocol) if "explanation" in tasks else None,
     )
 
 
@@ -47,47 +58,107 @@ def _validator(queries: Queries, truth: IntArray) -> Callable[[Ranking], dict[st
     return score
 
 
-def execute(
-    job: Job, split: Split, runs: Path, *, device: str, threads: int, progress: Progress, force: bool = False
-) -> Record:
-    """Fit the job's model, ask it every task, judge its answers and write the record.
+def _sampler(histories: Ragged, n_items: int) -> Callable[[IntArray, np.random.Generator], IntArray]:
+    return lambda users, rng: draw_negatives(histories, n_items, users, rng)
 
-    A killed run resumes from its last checkpoint; `force` throws the checkpoint away.
+
+def _explanations(split: Split, protocol: Protocol) -> tuple[Pairs, Pairs] | None:
+    if split.explanations is None:
+        return None
+    rows = train_rows(split.explanations, split, sound=not protocol.held_out_pairs)
+    return explanation_pairs(split, rows), explanation_pairs(split, split.explanations.rows(VALID))
+
+
+def explanation_pairs(split: Split, rows: IntArray, *, texts: bool = True) -> Pairs:
+    """The explanation records of these rows; without their sentences where they are what is asked for."""
+    records = split.explanations
+    if records is None:
+        raise ValueError("this split has no explanations")
+    sentences = tuple(records.texts[row] for row in rows) if texts else ()
+    return Pairs(records.users[rows], records.items[rows], sentences)
+
+
+@dataclass
+class Answers:
+    """What a model answered. rankings: task -> queries and ranking. sentences: of the explanation test pairs."""
+
+    rankings: dict[TaskName, tuple[Queries, Ranking]] = field(default_factory=dict)
+    sentences: list[str] | None = None
+    seconds: dict[str, Timing] = field(default_factory=dict)
+
+
+def execute(
+    job: Job,
+    split: Split,
+    runs: Path,
+    *,
+    device: str,
+    threads: int,
+    progress: Progress,
+    force: bool = False,
+    offline: bool = False,
+    data_dir: Path | None = None,
+) -> Record:
+    """Fit the job's model, or take the weights of a run that shares its fit, ask it every task, judge and record.
+
+    A killed run resumes from its last checkpoint; `force` throws the checkpoint away and fits anew.
+    offline, data_dir: see `Context`.
     Raises what the model raises; nothing is written then but the checkpoint.
     """
     checkpoint = runs / "checkpoints" / job.folder
     if force:
         shutil.rmtree(checkpoint, ignore_errors=True)
-    reset_peak_memory()
-    context = Context(job.seed, device, threads, checkpoint, progress)
-    model = job.info.build(job.settings)
-    training = training_data(split, job.info.tasks, job.protocol)
-    reset_peak_memory()
-    with timed() as fitting:
-        model.fit(training, context)
-    fitting.wall, fitting.cpu = fitting.wall + context.spent.wall, fitting.cpu + context.spent.cpu
-    answers: dict[TaskName, tuple[Queries, Ranking]] = {}
-    asking: dict[str, Timing] = {}
-    for task in progress.track(job.info.tasks, len(job.info.tasks), f"{job.info.name}: ranking"):
-        queries = make_queries(split, task, "test", keep_history=keeps_history(job))
-        with timed() as asking[task]:
-            answers[task] = (queries, model.rank(queries))
-    judged: dict[TaskName, dict[str, FloatArray]] = {
-        task: judge(ranking, queries, split.truth("test"), per_occurrence=counts_repeats(job))
-        for task, (queries, ranking) in answers.items()
-    }
-    content = _content(job, split, context, judged, fitting, asking)
-    writers = {"per_user.parquet": lambda path: _write_per_user(path, split, judged)}
-    for task, (_, ranking) in answers.items():
-        writers[f"predictions-{task}.parquet"] = lambda path, r=ranking: write_predictions(path, split, r)
-    if context.curve:
-        writers["curve.csv"] = lambda path: _write_curve(path, context.curve)
-    weights = checkpoint / "best.safetensors"
-    if weights.exists():
-        writers["weights.safetensors"] = lambda path: shutil.copyfile(weights, path)
-    record = write_record(runs / job.folder, content, writers)
+    context = Context(job.seed, device, threads, checkpoint, progress, offline=offline, data_dir=data_dir)
+    # Two runs that share a fit do not fit twice: the later one waits and takes the weights.
+    fit_lock = locked(runs / "checkpoints" / f"fit-{job.fit_key}.lock", wait=True) if job.info.asking else nullcontext()
+    with fit_lock:
+        record = _execute(job, split, runs, context, force)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return record
+
+
+def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool) -> Record:
+    reset_peak_memory()
+    model: Any = job.info.build(job.settings)
+    training = training_data(split, job.tasks, job.protocol)
+    shared = None if force else find_fit(runs, job)
+    reset_peak_memory()
+    if shared is None:
+        with timed() as fitting:
+            model.fit(training, context)
+        fitting.wall, fitting.cpu = fitting.wall + context.spent.wall, fitting.cpu + context.spent.cpu
+    else:
+        context.progress.line(f"{job.info.name}: takes the weights of {shared.path.name}")
+        model.restore(shared.path / "weights.safetensors", training, context)
+        fitting = Timing(*shared.content["timings"]["fit"].values())
+    answers = _ask(model, job, split, context.progress)
+    judged: dict[TaskName, dict[str, FloatArray]] = {
+        task: judge(ranking, queries, split.truth("test"), per_occurrence=counts_repeats(job))
+        for task, (queries, ranking) in answers.rankings.items()
+    }
+    content = _content(job, split, context, judged, {"fit": fitting, **answers.seconds})
+    if shared is not None:
+        content["fitted_by"] = shared.path.name
+    weights = shared.path / "weights.safetensors" if shared else Path(str(context.checkpoint)) / "best.safetensors"
+    return write_record(runs / job.folder, content, _writers(split, context, judged, answers, weights))
+
+
+def _ask(model: Any, job: Job, split: Split, progress: Progress) -> Answers:
+    answers = Answers()
+    for task in progress.track(job.tasks, len(job.tasks), f"{job.info.name}: asking"):
+        if task == "explanation":
+            if split.explanations is None:
+                raise ValueError("this split has no explanations")
+            pairs = explanation_pairs(split, split.explanations.rows(TEST), texts=False)
+            with timed() as answers.seconds["explain"]:
+                answers.sentences = model.explain(pairs)
+            if len(answers.sentences) != len(pairs):
+                raise ValueError(f"{len(answers.sentences)} sentences for {len(pairs)} pairs")
+            continue
+        queries = make_queries(split, task, "test", keep_history=keeps_history(job))
+        with timed() as answers.seconds[f"rank-{task}"]:
+            answers.rankings[task] = (queries, model.rank(queries))
+    return answers
 
 
 def keeps_history(job: Job) -> bool:
@@ -105,15 +176,13 @@ def _content(
     split: Split,
     context: Context,
     judged: Mapping[TaskName, Mapping[str, FloatArray]],
-    fitting: Timing,
-    asking: Mapping[str, Timing],
+    seconds: Mapping[str, Timing],
 ) -> dict[str, Any]:
     means: dict[str, dict[str, float]] = {}
     for task, values in judged.items():
         means[task] = {name: float(column.mean()) for name, column in values.items() if name != "rank"}
         means[task]["n"] = len(split.users)
-    seconds = {"fit": fitting, **{f"rank-{task}": timing for task, timing in asking.items()}}
-    return {
+    content = {
         "key": job.key,
         "identity": job.identity,
         "dataset": job.dataset,
@@ -126,44 +195,31 @@ def _content(
         "peak_memory_mib": peak_memory_mib(),
         "metrics": means,
     }
+    if job.info.asking:
+        content["fit_key"] = job.fit_key
+    if context.facts:
+        content["facts"] = context.facts
+    return content
 
 
-def _write_per_user(path: Path, split: Split, judged: Mapping[TaskName, Mapping[str, FloatArray]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    parts = []
-    for task, values in judged.items():
-        columns: dict[str, Any] = {"task": pa.array([task] * len(split.users)).dictionary_encode()}
-        columns["user"] = split.users.astype(np.int32)
-        columns.update({name: column.astype(np.float32) for name, column in values.items()})
-        columns["rank"] = values["rank"].astype(np.int16)
-        parts.append(pa.table(columns))
-    pq.write_table(pa.concat_tables(parts, promote_options="default"), path, compression="zstd")
-
-
-def write_predictions(path: Path, split: Split, ranking: Ranking) -> None:
-    """Write a ranking in the form `--score` reads: user and item ids of the source, rank from 1, score."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    listed = ranking.items >= 0
-    users, places = np.nonzero(listed)
-    user_ids, item_ids = pa.array(split.dataset.user_ids), pa.array(split.dataset.item_ids)
-    table = pa.table(
-        {
-            "user": pa.DictionaryArray.from_arrays(split.users[users].astype(np.int32), user_ids),
-            "rank": (places + 1).astype(np.int16),
-            "item": pa.DictionaryArray.from_arrays(ranking.items[listed].astype(np.int32), item_ids),
-            "score": ranking.scores[listed].astype(np.float32),
-        }
-    )
-    pq.write_table(table, path, compression="zstd")
-
-
-def _write_curve(path: Path, curve: list[dict[str, float]]) -> None:
-    columns = list(dict.fromkeys(name for row in curve for name in row))
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(curve)
+def _writers(
+    split: Split,
+    context: Context,
+    judged: Mapping[TaskName, Mapping[str, FloatArray]],
+    answers: Answers,
+    weights: Path,
+) -> dict[str, Callable[[Path], Any]]:
+    writers: dict[str, Callable[[Path], Any]] = {
+        "per_user.parquet": partial(write_per_user, split=split, judged=judged),
+    }
+    for task, (_, ranking) in answers.rankings.items():
+        writers[f"predictions-{task}.parquet"] = partial(write_predictions, split=split, ranking=ranking)
+    if answers.sentences is not None:
+        name = "predictions-explanation.parquet"
+        writers[name] = partial(write_explanations, split=split, sentences=answers.sentences)
+    if context.curve:
+        writers["curve.csv"] = partial(write_curve, curve=context.curve)
+        writers["curve.png"] = partial(draw_curve, curve=context.curve)
+    if weights.exists():
+        writers["weights.safetensors"] = partial(shutil.copyfile, weights)
+    return writers

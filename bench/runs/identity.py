@@ -11,6 +11,7 @@ from bench.models import ModelInfo
 from bench.protocols import Protocol
 from bench.settings import as_dict
 from bench.splits import Split
+from bench.tasks import TaskName
 
 FORMAT = 1
 # Raised whenever a change of splitting, ranking, tie-breaking or metrics can change a number.
@@ -22,6 +23,7 @@ class Job:
     """One run to have: a model under settings, a protocol and a seed on a split.
 
     protocol: the first protocol that needs the run; another that agrees in the model's protocol settings shares it.
+    explanations_fingerprint: of the explanation records; "" where the dataset has none.
     """
 
     info: ModelInfo
@@ -32,13 +34,21 @@ class Job:
     preset: str
     dataset_fingerprint: str
     split_fingerprint: str
+    explanations_fingerprint: str = ""
+
+    @property
+    def tasks(self) -> tuple[TaskName, ...]:
+        """What the run is asked: the model's tasks that this dataset allows."""
+        return tuple(task for task in self.info.tasks if task != "explanation" or self.explanations_fingerprint)
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides the result, JSON-ready; device and threads are recorded, not part of it."""
+        records = {"explanations": self.explanations_fingerprint} if "explanation" in self.tasks else {}
         return {
+            **records,
             "referee": REFEREE,
-            "tasks": list(self.info.tasks),
+            "tasks": list(self.tasks),
             "dataset": self.dataset_fingerprint,
             "split": self.split_fingerprint,
             "model": self.info.name,
@@ -52,6 +62,14 @@ class Job:
     def key(self) -> str:
         """Twelve hex digits of the identity."""
         return hashlib.sha256(canonical(self.identity)).hexdigest()[:12]
+
+    @property
+    def fit_key(self) -> str:
+        """Twelve hex digits of what decides the fit alone: runs that agree in it may share weights."""
+        fit = self.identity
+        fit["model"] = self.info.fits or self.info.name
+        fit["settings"] = {name: value for name, value in fit["settings"].items() if name not in self.info.asking}
+        return hashlib.sha256(canonical(fit)).hexdigest()[:12]
 
     @property
     def folder(self) -> str:
@@ -69,4 +87,5 @@ def job_for(
 ) -> Job:
     """The job of a model on a split; deterministic models have seed 0 whatever is asked."""
     seed = 0 if info.deterministic else seed
-    return Job(info, settings, protocol, seed, dataset, preset, split.dataset.fingerprint, split.fingerprint)
+    prints = (split.dataset.fingerprint, split.fingerprint, split.explanations_fingerprint)
+    return Job(info, settings, protocol, seed, dataset, preset, *prints)

@@ -32,6 +32,7 @@ class Means:
     jobs:     how many processes at a time; 1: this one.
     force:    run what has a record again, and ignore checkpoints.
     progress: where to report.
+    offline:  never download. data_dir: where the user keeps data.
     """
 
     device: str = "cpu"
@@ -39,6 +40,8 @@ class Means:
     jobs: int = 1
     force: bool = False
     progress: Progress = field(default_factory=Progress)
+    offline: bool = False
+    data_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ def perform_one(job: Job, progress: Progress, *, split: Split, runs: Path, means
                     threads=means.threads,
                     progress=progress,
                     force=means.force,
+                    offline=means.offline,
+                    data_dir=means.data_dir,
                 )
             clear_failed(job, runs)
             return Outcome(job, "done")

@@ -38,6 +38,7 @@ class DatasetCard:
     fingerprint: str
     split_fingerprint: str
     notes: tuple[DataNote, ...]
+    explanations_fingerprint: str = ""
 
     @classmethod
     def of(cls, split: Split) -> DatasetCard:
@@ -45,7 +46,8 @@ class DatasetCard:
         has = tuple(name for name in ("attributes", "ratings") if getattr(data, name) is not None)
         sizes = (data.n_users, data.n_items, data.n_interactions, data.density, len(split.users))
         notes = data.notes + split.notes
-        return cls(data.name, data.source, *sizes, has, data.fingerprint, split.fingerprint, notes)
+        prints = (data.fingerprint, split.fingerprint)
+        return cls(data.name, data.source, *sizes, has, *prints, notes, split.explanations_fingerprint)
 
 
 def write_card(card: DatasetCard, path: Path) -> None:
@@ -55,7 +57,9 @@ def write_card(card: DatasetCard, path: Path) -> None:
     """
     if path.exists():
         check_same_data(path, card.name, card.fingerprint, card.split_fingerprint)
-        return
+        known = read_card(path).explanations_fingerprint
+        if card.explanations_fingerprint in ("", known):
+            return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     with whole_or_nothing(aside):
@@ -163,7 +167,7 @@ def make_plan(
         obstacle = obstacle_of(info, card)
         for protocol in protocols:
             for seed in [0] if info.deterministic else seeds:
-                prints = (card.fingerprint, card.split_fingerprint)
+                prints = (card.fingerprint, card.split_fingerprint, card.explanations_fingerprint)
                 job = Job(info, settings, protocol, seed, card.name, preset, *prints)
                 ask = wanted is None or name in wanted
                 plan.entries.append(Entry(info, protocol, seed, job, ask, obstacle, reason=obstacle or NOT_RUN))

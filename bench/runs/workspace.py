@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from bench.data.catalog import load_dataset
+from bench.data.catalog import load_dataset, load_reviews
 from bench.data.dataset import Dataset
 from bench.errors import UserError
+from bench.explanations import Explanations, load_explanations, make_explanations, save_explanations
+from bench.progress import Progress
 from bench.runs.lock import locked
 from bench.runs.plan import DatasetCard, check_same_data, write_card
 from bench.runs.record import whole_or_nothing
@@ -24,24 +27,56 @@ def preset_folder(out: Path, dataset: str, preset: str) -> Path:
 
 
 def prepare(
-    name_or_path: str, out: Path, data_dir: Path | None = None, *, offline: bool = False, keep: bool = True
+    name_or_path: str,
+    out: Path,
+    data_dir: Path | None = None,
+    *,
+    offline: bool = False,
+    keep: bool = True,
+    explanations: bool = False,
+    progress: Progress | None = None,
 ) -> Split:
     """Read a dataset and load its split, or make it once; writes the card beside it.
 
-    keep: False: write nothing.
+    keep:         False: write nothing.
+    explanations: take sentences from its reviews too, once; without reviews there are none, and `progress` is told.
     Raises UserError where `out` holds results of other data under the same name.
     """
+    progress = progress or Progress()
     dataset = load_dataset(name_or_path, data_dir, offline)
     if not keep:
-        return make_split(dataset)
+        split = make_split(dataset)
+        records = _extract(name_or_path, dataset, data_dir, offline, progress) if explanations else None
+        return replace(split, explanations=records)
     folder = out / dataset.name
     make_folder(folder)
     with locked(folder / ".lock", wait=True):
         card = card_path(out, dataset.name)
         check_same_data(card, dataset.name, dataset.fingerprint)
         split = _load_or_make(dataset, folder / "split.npz")
+        if explanations:
+            path = folder / "explanations.npz"
+            records = load_explanations(path) if path.exists() else None
+            if records is None:
+                records = _extract(name_or_path, dataset, data_dir, offline, progress)
+                if records is not None:
+                    save_explanations(records, path)
+            split = replace(split, explanations=records)
         write_card(DatasetCard.of(split), card)
     return split
+
+
+def _extract(
+    name_or_path: str, dataset: Dataset, data_dir: Path | None, offline: bool, progress: Progress
+) -> Explanations | None:
+    """Sentences from the reviews behind a dataset; None where it has none."""
+    try:
+        reviews = load_reviews(name_or_path, data_dir, offline)
+        progress.line(f"taking explanations from the reviews of {dataset.name}")
+        return make_explanations(reviews, dataset)
+    except UserError as error:
+        progress.line(f"no explanations for {dataset.name}: {error.what}")
+        return None
 
 
 def make_folder(folder: Path) -> None:

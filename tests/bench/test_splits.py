@@ -103,7 +103,7 @@ def test_negatives_are_uniform_over_the_unseen(n_items, length):
     rng = np.random.default_rng(8)
     history = rng.permutation(n_items)[:length]
     dataset = dataset_of([history.tolist()], n_items)
-    drawn = draw_negatives(dataset, np.zeros(4000, np.int64), rng)
+    drawn = draw_negatives(dataset.sequences, dataset.n_items, np.zeros(4000, np.int64), rng)
     unseen = n_items - length
     per_list = min(N_NEGATIVES, unseen)
     assert (np.count_nonzero(drawn >= 0, axis=1) == per_list).all()
@@ -122,7 +122,7 @@ def test_negatives_are_uniform_over_the_unseen(n_items, length):
 
 def test_pairs_of_negatives_are_uniform_too():
     dataset = dataset_of([[0]], 301)
-    drawn = draw_negatives(dataset, np.zeros(6000, np.int64), np.random.default_rng(9))
+    drawn = draw_negatives(dataset.sequences, dataset.n_items, np.zeros(6000, np.int64), np.random.default_rng(9))
     with_one = drawn[(drawn == 1).any(axis=1)]
     counts = np.bincount(with_one.ravel(), minlength=301)[2:]
     share = (N_NEGATIVES - 1) / 299
@@ -134,7 +134,7 @@ def test_negatives_are_distinct_unseen_and_as_many_as_there_can_be(n_items, data
     size = st.integers(0, min(n_items, 12))
     rows = [np.random.default_rng(data.draw(st.integers(0, 99))).permutation(n_items)[: data.draw(size)] for _ in "ab"]
     dataset = dataset_of(rows, n_items)
-    drawn = draw_negatives(dataset, np.array([0, 1]), np.random.default_rng(0))
+    drawn = draw_negatives(dataset.sequences, dataset.n_items, np.array([0, 1]), np.random.default_rng(0))
     for row, history in zip(drawn, rows, strict=True):
         real = row[row >= 0]
         assert len(real) == min(N_NEGATIVES, n_items - len(history)) == len(set(real.tolist()))
