@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from pod.decoder import BLOCK, Decoder, Memory
 # Log-probabilities over the whole vocabulary are made for so many users at a time that they stay in the cache.
 _HEAD_BYTES = 20_000_000
 # Going on with fewer users copies the memory of those that remain: worth it once this share is through.
-_DROP_SHARE = 0.125
+DROP_SHARE = 0.125
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def beam_search(decoder: Decoder, memory: Memory, search: Search) -> Hypotheses:
             finished.add((sums / search.max_length).masked_fill(done[:, None], -math.inf), ids)
             done = torch.ones_like(done)
         leave = int(done.sum())
-        if leave == len(where) or leave >= _DROP_SHARE * len(where):
+        if leave == len(where) or leave >= DROP_SHARE * len(where):
             found.ids[where] = finished.ids[:, : search.returned]
             found.scores[where] = finished.scores[:, : search.returned]
             stay = (~done).nonzero()[:, 0]
@@ -122,15 +123,24 @@ def _continuations(
 
     hidden: (n, b, d_model); sums: (n, b), -inf for none. Returns three (n, count), best first.
     """
-    users = max(1, _HEAD_BYTES // (hidden.shape[1] * decoder.vocabulary * 4))
     parts = []
-    for some, scored in zip(hidden.split(users), sums.split(users), strict=True):
+    for some, scored in zip(*split_for_head(decoder.vocabulary, hidden, sums), strict=True):
         log_probs = decoder.log_probs(some)
         if no_eos:
             log_probs[:, decoder.eos] = -math.inf
         parts.append(_best(log_probs.view(len(some), -1, log_probs.shape[1]), scored, count, decoder.vocabulary))
     scores, rows, tokens = (torch.cat(each) for each in zip(*parts, strict=True))
     return scores, rows, tokens
+
+
+def split_for_head(columns: int, hidden: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Split (n, b, d_model) hidden states, and other tensors of n rows, into chunks of users.
+
+    columns: how many log-probabilities each of the n * b states will have; a chunk's stay in the cache.
+    Returns, for each tensor, its chunks.
+    """
+    users = max(1, _HEAD_BYTES // (hidden.shape[1] * columns * 4))
+    return (each.split(users) for each in (hidden, *others))
 
 
 def _best(log_probs: Tensor, sums: Tensor, count: int, vocabulary: int) -> tuple[Tensor, Tensor, Tensor]:

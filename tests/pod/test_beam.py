@@ -97,7 +97,7 @@ def test_each_user_as_the_rule_says_whoever_shares_the_batch(search, flan):
 
 @pytest.mark.parametrize("flan", [False, True])
 def test_transformers_own_search_finds_the_same(flan):
-    model = network(31 + flan, vocabulary=20, flan=flan, ends=3.0)
+    model = network(31 + flan, vocabulary=20, flan=flan, ends=6.0)
     encoded, mask = sources(32, users=20, length=10)
     beams = 6
     with torch.no_grad():
