@@ -66,6 +66,7 @@ class Sampler:
         self._members = {task: members for task, members in self._members.items() if len(members)}
         self.tasks: tuple[TaskName, ...] = tuple(self._members)
         self._plan = lru_cache(maxsize=2)(self._make_plan)
+        self._order = lru_cache(maxsize=8)(self._make_order)
 
     def _pairs(self, part: int = 0) -> Pairs:
         found = self._training.explanations
@@ -84,19 +85,17 @@ class Sampler:
 
     def _make_plan(self, epoch: int) -> list[list[Draw]]:
         """For each step the members that it draws of each task."""
-        turns = [[(self.tasks[turn % len(self.tasks)], turn // len(self.tasks))] for turn in range(self.steps)]
-        taken = dict.fromkeys(self.tasks, 0)
-        drawn: list[list[Draw]] = []
-        starts = {task: epoch * self._per_epoch(task) for task in self.tasks}
-        for ((task, _),) in turns:
+        drawn: list[Draw] = []
+        for turn in range(self.steps):
+            task = self.tasks[turn % len(self.tasks)]
+            turns_before = epoch * self._turns(task) + turn // len(self.tasks)
             size = self._drawing.sizes[task]
-            drawn.append([(task, self._take(task, starts[task] + taken[task], size))])
-            taken[task] += size
-        return drawn if self._drawing.strategy == "task-alternated" else self._mixed(drawn, epoch)
+            drawn.append((task, self._take(task, turns_before * size, size)))
+        return [[draw] for draw in drawn] if self._drawing.strategy == "task-alternated" else self._mixed(drawn, epoch)
 
-    def _per_epoch(self, task: TaskName) -> int:
-        place, tasks = self.tasks.index(task), len(self.tasks)
-        return len(range(place, self.steps, tasks)) * self._drawing.sizes[task]
+    def _turns(self, task: TaskName) -> int:
+        """How many steps of an epoch are a task's, where tasks alternate."""
+        return len(range(self.tasks.index(task), self.steps, len(self.tasks)))
 
     def _take(self, task: TaskName, start: int, size: int) -> IntArray:
         """`size` members from place `start` of the endless run of passes."""
@@ -108,17 +107,17 @@ class Sampler:
             rows[here] = self._order(task, int(number))[places[here] % len(members)]
         return members[rows]
 
-    def _order(self, task: TaskName, number: int) -> IntArray:
+    def _make_order(self, task: TaskName, number: int) -> IntArray:
         """The order of pass `number` over a task's members."""
         size = len(self._members[task])
         if number == 0 and not self._drawing.shuffle_first:
             return np.arange(size)
         return np.random.default_rng([self._seed, _PASS, TASK_NUMBERS[task], number]).permutation(size)
 
-    def _mixed(self, drawn: Sequence[Sequence[Draw]], epoch: int) -> list[list[Draw]]:
+    def _mixed(self, drawn: Sequence[Draw], epoch: int) -> list[list[Draw]]:
         """The same samples in as many steps, tasks mixed freely."""
-        tasks = np.concatenate([np.full(len(rows), self.tasks.index(task)) for ((task, rows),) in drawn])
-        members = np.concatenate([rows for ((_, rows),) in drawn])
+        tasks = np.concatenate([np.full(len(rows), self.tasks.index(task)) for task, rows in drawn])
+        members = np.concatenate([rows for _, rows in drawn])
         order = np.random.default_rng([self._seed, _MIX, epoch]).permutation(len(members))
         steps = []
         for part in np.array_split(order, len(drawn)):
@@ -152,8 +151,8 @@ class Sampler:
     def _rendered(
         self, task: TaskName, users: IntArray, items: Ragged, targets: Ragged, rng: np.random.Generator
     ) -> Examples:
-        worded = self._templates.worded(task)
-        choices = (*worded, self._templates.bare(task)) if self._drawing.bare or not worded else worded
+        worded = self._templates.worded[task]
+        choices = self._templates.of(task) if self._drawing.bare or not worded else worded
         tokens = self._renderer.inputs(choices, users, items, rng.integers(0, len(choices), len(users)))
         return Examples(np.full(len(users), TASK_NUMBERS[task]), tokens.ids, tokens.words, targets)
 

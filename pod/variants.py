@@ -1,7 +1,161 @@
-"""POD and its variants, as the registry knows them."""
+"""POD and its variants, as the registry knows them; importing this needs no torch."""
 
 from __future__ import annotations
 
-from bench.models import ModelInfo
+from dataclasses import dataclass, fields
+from typing import Literal
 
-MODELS: tuple[ModelInfo, ...] = ()
+from bench.models import ModelInfo
+from bench.protocols import Protocol
+
+Strategy = Literal["task-alternated", "sample-mixed", "packed", "fastest"]
+Inference = Literal["continuous", "continuous+discrete", "discrete"]
+
+
+@dataclass(frozen=True)
+class PodSettings:
+    """How POD is built, trained and asked. Defaults are the paper's (section 4.4).
+
+    backbone:       a T5-family model of the hub, a folder with one, or scratch:NAME (see `pod.backbone`).
+    item_tokens:    "sentencepiece": an item is written in pieces, as in the paper; "independent": one added token an
+                    item (Hua et al., SIGIR-AP 2023).
+    prompts:        K, prompt vectors a task; none: what the protocol has, 10 in the published logs and 3 in the paper.
+    templates:      "": the suite's own worded templates; else the content of a templates file (--templates).
+    strategy:       "task-alternated" (Algorithm 1), "sample-mixed" (padded, as P5 does), "packed" (mixed, no padding) or
+                    "fastest": packed where padding is masked, else task-alternated.
+    mask_padding:   losses and cross-attention leave padding out under every protocol; none: as the protocol says.
+    tasks:          tasks to train on, of those that the data allows; the others are asked all the same.
+    batch_size:     samples a step. topn_batch_size: of top-N, whose inputs are ten times as long; none: the same.
+    epochs, patience: at most so many epochs; end after so many without a lower mean validation loss.
+    learning_rate, weight_decay: of AdamW. warmup: steps over which the rate rises. decay: share left at the end.
+    clip:           largest norm of the gradients; 0: none.
+    parts:          a step is computed in so many parts with the gradients of one, to save memory.
+    precision:      "bf16" computes in bfloat16 on CUDA.
+    dropout:        of the backbone; none: its own.
+    whole_word_scale: standard deviation of the initial whole-word embeddings.
+    words_on_prompts: whole-word embedding 0 is added to prompt vectors too, as the paper says and its code does not.
+    validation_users: validate on so many users and pairs a task, the same ones always; 0: all.
+    inference:      "continuous": prompt vectors and ids alone; "continuous+discrete": with the words of the first worded
+                    template; "discrete": those words without prompt vectors.
+    bare:           train on the bare template beside the worded ones.
+    beams:          of ranking. explanation_beams: of explanation; the published 21 in 3 groups are three times 7.
+    inference_batch: rows of a batch where the protocol's results depend on it.
+    token_budget:   input tokens of a batch elsewhere.
+    """
+
+    backbone: str = "t5-small"
+    item_tokens: Literal["sentencepiece", "independent"] = "sentencepiece"
+    prompts: int | None = None
+    templates: str = ""
+    strategy: Strategy = "task-alternated"
+    mask_padding: bool | None = None
+    tasks: tuple[str, ...] = ("explanation", "sequential", "topn")
+    batch_size: int = 64
+    topn_batch_size: int | None = None
+    epochs: int = 100
+    patience: int = 5
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    warmup: int = 0
+    decay: float = 1.0
+    clip: float = 0.0
+    parts: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    dropout: float | None = None
+    whole_word_scale: float = 1.0
+    words_on_prompts: bool = False
+    validation_users: int = 0
+    inference: Inference = "continuous"
+    bare: bool = True
+    beams: int = 20
+    explanation_beams: int = 7
+    inference_batch: int = 32
+    token_budget: int = 16384
+
+    def __post_init__(self) -> None:
+        if self.prompts is not None and self.prompts < 0:
+            raise ValueError(f"prompts (K) must be 0 or more, not {self.prompts}")
+        for name in ("batch_size", "epochs", "patience", "parts", "beams", "explanation_beams", "inference_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("learning_rate", "weight_decay", "warmup", "clip", "whole_word_scale", "validation_users"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        known = ("explanation", "sequential", "topn")
+        if not self.tasks or not set(self.tasks) <= set(known):
+            raise ValueError(f"tasks must be some of {', '.join(known)}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ValueError("dropout must be at least 0 and below 1")
+
+    @property
+    def expected_epochs(self) -> int:
+        """For `--dry-run`."""
+        return min(self.epochs, 25)
+
+
+@dataclass(frozen=True)
+class IndependentSettings(PodSettings):
+    """POD with one added token an item."""
+
+    item_tokens: Literal["sentencepiece", "independent"] = "independent"
+
+
+@dataclass(frozen=True)
+class DiscreteSettings(PodSettings):
+    """POD asked with prompt vectors and words."""
+
+    inference: Inference = "continuous+discrete"
+
+
+@dataclass(frozen=True)
+class P5Settings(PodSettings):
+    """P5: words only. No prompt vectors, worded templates alone, samples of all tasks mixed in padded batches whose
+    padding neither losses nor attention see.
+    """
+
+    prompts: int | None = 0
+    strategy: Strategy = "sample-mixed"
+    mask_padding: bool | None = True
+    inference: Inference = "discrete"
+    bare: bool = False
+
+
+@dataclass(frozen=True)
+class IndependentP5Settings(P5Settings):
+    """P5 with one added token an item."""
+
+    item_tokens: Literal["sentencepiece", "independent"] = "independent"
+
+
+ASKING = ("inference", "beams", "explanation_beams", "inference_batch", "token_budget")
+PROTOCOL = tuple(field.name for field in fields(Protocol) if field.name != "name")
+REQUIRES = ("torch", "transformers", "safetensors", "sentencepiece", "tokenizers")
+
+
+def text_model(name: str, title: str, settings: type[PodSettings], paper: str, fits: str = "") -> ModelInfo:
+    """The registry's entry of a model of this family."""
+    return ModelInfo(
+        name,
+        title,
+        "llm",
+        ("explanation", "sequential", "topn"),
+        "pod.recommender:Pod",
+        settings,
+        paper,
+        requires=REQUIRES,
+        protocol_settings=PROTOCOL,
+        epoch_cost=1.0,
+        asking=ASKING,
+        fits=fits,
+    )
+
+
+_PAPER = "Li et al., CIKM 2023"
+
+MODELS: tuple[ModelInfo, ...] = (
+    text_model("pod", "POD", PodSettings, _PAPER),
+    text_model("pod-discrete", "POD (with words)", DiscreteSettings, f"{_PAPER}, Table 6", fits="pod"),
+    text_model(
+        "pod-independent", "POD (a token an item)", IndependentSettings, f"{_PAPER}; ids of Hua et al., SIGIR-AP 2023"
+    ),
+)
