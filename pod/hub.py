@@ -1,0 +1,70 @@
+"""Where pretrained files are looked for: folders first, then the hub's local cache, then the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.errors import UserError
+
+_UNREACHABLE = "it cannot be reached"
+
+
+@dataclass
+class Search:
+    """A search for files, with a memory of where they were not.
+
+    looked: every place, as an error message names it.
+    """
+
+    looked: list[str] = field(default_factory=list)
+
+    def folder(self, folder: Path, names: Sequence[str]) -> Path | None:
+        """The first of these files that the folder holds."""
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+        self.looked.append(
+            f"{folder} ({'no such folder' if not folder.is_dir() else 'holds no ' + ' or '.join(names)})"
+        )
+        return None
+
+    def hub(self, repository: str, names: Sequence[str], offline: bool) -> Path | None:
+        """The first of these files of a repository, from the local cache or, unless offline, from the hub."""
+        for local in (True, False):
+            where = "local hub cache" if local else "hub"
+            if not local and offline:
+                self.looked.append("hub (not asked: offline)")
+                return None
+            reasons = []
+            for name in names:
+                found = _download(repository, name, local)
+                if isinstance(found, Path):
+                    return found
+                reasons.append(found)
+                if found == _UNREACHABLE:
+                    break  # every further attempt would wait as long
+            self.looked.append(f"{where}, {repository} ({'not there' if local else reasons[-1]})")
+        return None
+
+    def error(self, what: str, where: str, fix: str) -> UserError:
+        """The error that names every place looked at."""
+        return UserError(f"{what}; looked at: {', '.join(self.looked) or 'nothing'}", where, fix)
+
+
+def _download(repository: str, name: str, local: bool) -> Path | str:
+    """A file of the hub or, in a few words, why there is none."""
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ImportError as error:
+        return f"package {error.name} is missing"
+    try:
+        return Path(hf_hub_download(repository, name, local_files_only=local))
+    except LocalEntryNotFoundError:
+        return _UNREACHABLE
+    # Refusals and lost connections are OSErrors, ill-formed names ValueErrors.
+    except (OSError, ValueError, EntryNotFoundError) as error:
+        first = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {first[0][:120] if first else 'no reason given'}"
