@@ -12,13 +12,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from bench.data.stop_words import LINKING
 from bench.errors import UserError
-
-
-def words_of(text: str) -> frozenset[str]:
-    """The words of a list written as a text."""
-    return frozenset(text.split())
-
 
 # One letter a word class, so that patterns over a sentence are regular expressions over a string.
 _CLASS = {
@@ -35,13 +30,8 @@ _CLASS = {
     "CC": "C",
     "CD": "#",
 }
-_LINKING = words_of(
-    """is are was were be been am it's that's isn't aren't wasn't weren't
-    look looks looked feel feels felt seem seems seemed sound sounds sounded smell smells smelled taste tastes tasted
-    """
-)
 _BY_HAND = {
-    **dict.fromkeys(_LINKING, "B"),
+    **dict.fromkeys(LINKING, "B"),
     **dict.fromkeys(("they're", "you're", "i'm", "we're", "he's", "she's"), "B"),
     **dict.fromkeys(("don't", "doesn't", "didn't", "can't", "cannot", "won't", "wouldn't", "couldn't", "i'd"), "M"),
     **dict.fromkeys(("i", "one", "ones", "i've", "they've", "we've", "i'll"), "P"),

@@ -16,13 +16,14 @@ _SMILEY = re.compile(r"(?<![\w(])[:;=8]['^o-]?[()DPp|/\\\]\[](?![\w)])|:-?D(?=[A
 # A stop that ends nothing: an abbreviation, or a single letter as in "e.g." and "U.S."
 _ABBREVIATION = re.compile(
     r"\b(?:mr|mrs|ms|dr|jr|sr|st|vs|etc|approx|incl|no|nos|vol|fig|inc|ltd|co|oz|lb|lbs|ft|min|max|dept|est|misc"
-    r"|(?:[a-z]\.)*[a-z])\.$",
+    r"|(?:[a-z]\.)*(?<!')[a-z])\.$",
     re.IGNORECASE,
 )
-# Where a sentence may end: stops before a blank, several of them or a "!" before anything, or one stop glued
-# between a word and a capital ("affordable.I did"); never within a number or before a small letter.
+# Where a sentence may end: several stops or a "!" before anything, one stop before a blank, or one stop glued between
+# words ("affordable.I did", "nice.* it"); never within a number.
 _STOP = re.compile(
-    r"""(?:[.!?]{2,}|[!?])["')\]]*\s*|\.["')\]]*(?:\s+|$)|(?<=[a-z]{2})\.(?=\d{1,2}\)|[A-Z][a-z']*\b)|\s*\n\s*"""
+    r"""(?:[.!?]{2,}|[!?])["')\]]*\s*|\.["')\]]*(?:\s+|$)"""
+    r"""|(?<=[a-z]{2})\.(?=\d{1,2}\)|[*-]|[A-Z][a-z']*\b)|(?<=[a-z]{3})\.(?=[a-z]{2,}\b)|\s*\n\s*"""
 )
 _BLANKS = re.compile(r"[^\S\n]+")
 
