@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.data.amazon import Review
 from bench.data.dataset import DataNote, Dataset
+from bench.data.explanation_file import FileRecord, read_explanation_file
 from bench.data.features import Candidate, Miner, candidates_of
 from bench.errors import UserError
 from bench.ragged import BoolArray, IntArray
@@ -105,6 +106,36 @@ def make_explanations(reviews: Iterable[Review], dataset: Dataset, seed: int = S
     part = split_records(users, items, np.random.default_rng([seed, 2]))
     texts, features = zip(*kept.values(), strict=True)
     return Explanations(users, items, texts, features, part, notes)
+
+
+def read_authors(path: Path, dataset: Dataset) -> Explanations:
+    """The authors' explanation.json with its own three parts.
+
+    Of several records of a pair the first stays, training before validation before test; the notes count them, and
+    the users and items that the file leaves without a training record.
+    Raises UserError as `read_explanation_file` does, and where a part has no record.
+    Source: the released data of POD, section 4.1.
+    """
+    kept: dict[tuple[int, int], FileRecord] = {}
+    total = 0
+    for record in read_explanation_file(path, dataset):
+        total += 1
+        kept.setdefault((record.user, record.item), record)
+    rows = [kept[pair] for pair in sorted(kept)]
+    part = np.array([record.part for record in rows], dtype=np.int8)
+    for number, name in enumerate(("training", "validation", "test")):
+        if not (part == number).any():
+            raise UserError(f"has no {name} records", str(path), "give a file with all three parts")
+    users = np.array([record.user for record in rows], dtype=np.int32)
+    items = np.array([record.item for record in rows], dtype=np.int32)
+    read = Explanations(users, items, tuple(r.text for r in rows), tuple(r.feature for r in rows), part)
+    untrained = orphans(read, read.rows(TRAIN))
+    notes = (
+        DataNote("records of a pair already explained, the first kept", total - len(rows)),
+        DataNote("users without a training record in the file", untrained[0]),
+        DataNote("items without a training record in the file", untrained[1]),
+    )
+    return replace(read, notes=notes)
 
 
 def split_records(users: IntArray, items: IntArray, rng: np.random.Generator) -> IntArray:

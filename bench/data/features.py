@@ -30,12 +30,13 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"[^\w\"')%+]+$")
-_LOOSE_MARK = re.compile(r"\s+(?=[,;:])|(?<=[a-z][,;])(?=[a-zA-Z])")
+_LOOSE_MARK = re.compile(r"\s+(?=[,;:])|(?<=[,;])(?=[^\W\d_])")
 # Sentences that tell a story, wish, advise or suppose rather than say what the item is like.
 _WEAK = re.compile(
     r"\b(?:bought|ordered|purchased|received|returned|replaced|went|told|asked|thought|would|could|should|wish|hope"
     r"|might|maybe|if|i(?:'ve)? (?:had|have|own|was|am|needed|wanted|used)|i'm|looking for|going to|unless|instead"
-    r"|however|sometimes|says?|said|someone|he|she|his|her|them)\b|^(?:when|every|make|like|most|as|my|just|do|don't|be|get|buy|try|let)\b"
+    r"|however|sometimes|says?|said|someone|he|she|his|her|them)\b"
+    r"|^(?:when|every|make|like|most|as|my|just|do|don't|be|get|buy|try|let)\b"
 )
 _KINDS = ("predicate", "object", "judged", "liking", "action", "sense")
 

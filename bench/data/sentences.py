@@ -16,7 +16,7 @@ _SMILEY = re.compile(r"(?<![\w(])[:;=8]['^o-]?[()DPp|/\\\]\[](?![\w)])|:-?D(?=[A
 # A stop that ends nothing: an abbreviation, or a single letter as in "e.g." and "U.S."
 _ABBREVIATION = re.compile(
     r"\b(?:mr|mrs|ms|dr|jr|sr|st|vs|etc|approx|incl|no|nos|vol|fig|inc|ltd|co|oz|lb|lbs|ft|min|max|dept|est|misc"
-    r"|(?:[a-z]\.)*(?<!')[a-z])\.$",
+    r"|(?:[a-z]\.)*(?<!')[a-z]|(?<=\d )in)\.$",
     re.IGNORECASE,
 )
 # Where a sentence may end: several stops or a "!" before anything, one stop before a blank, or one stop glued between

@@ -35,8 +35,8 @@ FINDING = words_of(
 # Nouns of the lexicon, or verbs, that only the words around tell apart.
 VERBS_TOO = words_of(
     """
-    use uses work works play plays love like need needs want hope plan record plug plugs mount cut holds fits clip
-    clips pick picks stand stands set ship help stay stays last lasts start starts cost costs move moves turn turns
+    use uses work works play plays love need needs want hope plan record plug plugs mount cut holds fits clip clips
+    pick picks stand stands set ship help stay stays last lasts start starts cost costs move moves turn turns
     """
 )
 # Words of degree: an adjective that people grade is an opinion.

@@ -1,10 +1,11 @@
 """How varied generated sentences are, and whether they name features: what exposes one sentence said to everybody.
 
-All figures are shares between 0 and 1. Words are what blanks part, outer marks removed, in lower case.
+All figures are shares between 0 and 1. Words are runs of letters and digits, with marks inside, in lower case.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
@@ -12,12 +13,12 @@ import numpy as np
 
 from bench.ragged import FloatArray
 
-_MARKS = ".,;:!?\"'()[]-"
+_WORD = re.compile(r"[^\W_]+(?:['.-][^\W_]+)*")
 
 
 def words_of_sentence(text: str) -> tuple[str, ...]:
     """The words of a sentence; marks alone are none."""
-    return tuple(filter(None, (word.strip(_MARKS) for word in text.lower().split())))
+    return tuple(_WORD.findall(text.lower()))
 
 
 def distinct(texts: Sequence[str], n: int) -> float:
