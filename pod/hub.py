@@ -32,25 +32,44 @@ class Search:
 
     def hub(self, repository: str, names: Sequence[str], offline: bool) -> Path | None:
         """The first of these files of a repository, from the local cache or, unless offline, from the hub."""
+        return self._ask(repository, [(name,) for name in names], offline)
+
+    def snapshot(self, repository: str, names: tuple[str, ...], offline: bool) -> Path | None:
+        """A folder with all of these files of one revision, from the local cache or, unless offline, from the hub."""
+        found = self._ask(repository, [names], offline)
+        return found.parent if found else None
+
+    def _ask(self, repository: str, groups: Sequence[tuple[str, ...]], offline: bool) -> Path | None:
+        """The last file of the first group that is there as a whole."""
         for local in (True, False):
-            where = "local hub cache" if local else "hub"
             if not local and offline:
                 self.looked.append("hub (not asked: offline)")
                 return None
-            reasons = []
-            for name in names:
-                found = _download(repository, name, local)
+            reason = ""
+            for group in groups:
+                found = _download_all(repository, group, local)
                 if isinstance(found, Path):
                     return found
-                reasons.append(found)
-                if found == _UNREACHABLE:
+                reason = found
+                if _UNREACHABLE in found:
                     break  # every further attempt would wait as long
-            self.looked.append(f"{where}, {repository} ({'not there' if local else reasons[-1]})")
+            where, why = ("local hub cache", "not there") if local else ("hub", reason)
+            self.looked.append(f"{where}, {repository} ({why})")
         return None
 
     def error(self, what: str, where: str, fix: str) -> UserError:
         """The error that names every place looked at."""
         return UserError(f"{what}; looked at: {', '.join(self.looked) or 'nothing'}", where, fix)
+
+
+def _download_all(repository: str, names: Sequence[str], local: bool) -> Path | str:
+    """The last of these files or why one of them is not to be had."""
+    found: Path | str = ""
+    for name in names:
+        found = _download(repository, name, local)
+        if isinstance(found, str):
+            return f"{name}: {found}"
+    return found
 
 
 def _download(repository: str, name: str, local: bool) -> Path | str:

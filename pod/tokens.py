@@ -27,6 +27,8 @@ WHOLE_WORDS = 512
 _T5_DIGEST = "1c95d7b4d48ecdc6"
 _EXTRA_IDS = 100
 _FILES = ("spiece.model", "tokenizer.json")
+# Models of the hub that share T5's vocabulary.
+_OF_T5 = re.compile(r"((google|google-t5)/)?(flan-)?t5-(small|base|large|xl|xxl|3b|11b)")
 _NOTE_FILE = "note.txt"
 _NEEDED = ("_", *"0123456789")
 
@@ -248,8 +250,9 @@ def load_tokenizer(
     """T5's tokenizer from the first place that has it.
 
     where:      a folder (or its spiece.model), and nothing else is looked at; or the name of a model on the hub.
-    data_dir:   <data_dir>/t5-tokenizer and its neighbour <data_dir>/../t5-tokenizer come next,
-    repository: then this model in the hub's local cache and, unless offline, on the hub.
+    data_dir:   <data_dir>/t5-tokenizer and its neighbour <data_dir>/../t5-tokenizer come next, unless a model is
+                named that has another vocabulary;
+    repository: then the model named or this one, in the hub's local cache and, unless offline, on the hub.
     Raises UserError that names every place looked at.
     """
     search = Search()
@@ -259,7 +262,7 @@ def load_tokenizer(
         if found is None:
             raise search.error("no tokenizer there", str(where), f"give a folder with {' or '.join(_FILES)}")
         return _read(found)
-    if where is None and data_dir is not None:
+    if data_dir is not None and _OF_T5.fullmatch(str(where or repository)):
         for folder in (data_dir / "t5-tokenizer", data_dir.parent / "t5-tokenizer"):
             if found := search.folder(folder, _FILES):
                 return _read(found)
