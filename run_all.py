@@ -49,7 +49,7 @@ def carry_out(options: Options) -> int:
         return show(cli.score(options, progress))
     if options.action == "export":
         return show(cli.export(options, progress))
-    cli.check_names(options, registry)
+    options = cli.check_names(options, registry)
     works = cli.lay_out(options, registry, progress)
     if options.dry_run:
         return show(*(cli.dry_run(work, options) for work in works))

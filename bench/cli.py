@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.data.catalog import DATASETS, dataset_name
@@ -28,6 +28,7 @@ from bench.runs.record import Record, read_records
 from bench.runs.workspace import card_path, prepare, preset_folder
 from bench.scoring import verdict_json, verdict_text
 from bench.settings import resolve
+from bench.shorthands import spread
 from bench.splits import Split
 
 
@@ -49,8 +50,11 @@ class Work:
         return self.folder / "runs"
 
 
-def check_names(options: Options, registry: Registry) -> None:
-    """Raise UserError, before any data is read, where a model or a setting is unknown."""
+def check_names(options: Options, registry: Registry) -> Options:
+    """The options with flags for all text models spread to each; UserError, before any data is read, where a model or
+    a setting is unknown.
+    """
+    options = replace(options, overrides=spread(options.shorthands, options.overrides, registry))
     for where, names in (("--models", options.models or ()), ("--set", options.overrides)):
         for name in names:
             if name not in registry.models and paper_title(name):
@@ -59,6 +63,7 @@ def check_names(options: Options, registry: Registry) -> None:
             registry.get(name)
     for name, settings in options.overrides.items():
         resolve(registry.models[name], options.preset, "", settings)
+    return options
 
 
 def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Work]:

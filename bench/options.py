@@ -16,8 +16,11 @@ from bench.errors import UserError
 from bench.protocols import PROTOCOLS, Protocol, with_numbering
 from bench.report.specs import TABLES, TableSpec, table
 from bench.settings import PRESETS
+from bench.shorthands import read_shorthands
 from bench.splits import Numbering
 from bench.tasks import TASKS, TaskName
+
+ITEM_TOKENS = ("sentencepiece", "independent")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Options:
     models:    names; None: all that the tables need.
     numbering: set where it differs from the protocols' own.
     overrides: model -> setting -> text.
+    shorthands: setting -> text, for every text model.
     remarks:   choices made for the user, to be said.
     """
 
@@ -48,6 +52,7 @@ class Options:
     offline: bool = False
     numbering: Numbering | None = None
     overrides: dict[str, dict[str, str]] = field(default_factory=dict)
+    shorthands: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
     report_only: bool = False
     force: bool = False
@@ -91,6 +96,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--offline", action="store_true", help="never download")
     add("--item-numbering", metavar="|".join(get_args(Numbering)), help="number items this way under every protocol")
     add("--set", metavar="MODEL.SETTING=VALUE", action="append", default=[], help="change a setting; repeatable")
+    add("--backbone", metavar="NAME", help="of text models: t5-small, a folder, scratch:mini, ...; as --set for each")
+    add("--item-tokens", metavar="|".join(ITEM_TOKENS), help="of text models: an item as pieces or as one token")
+    add("--templates", metavar="FILE", type=Path, help="prompt templates of text models; see pod/templates.toml")
     add("--force", action="store_true", help="run again what is asked for, although there is a record")
     add("--list", action="store_true", help="show data sets, models, tables and presets")
     add("--dry-run", action="store_true", help="show what is there, what is missing, and how long that takes")
@@ -131,6 +139,9 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         jobs=_number(typed.jobs, "--jobs", 1),
         numbering=numbering,
         overrides=_overrides(typed.set),
+        shorthands=read_shorthands(
+            typed.backbone, _choice(typed.item_tokens, ITEM_TOKENS, "--item-tokens"), typed.templates
+        ),
         dry_run=typed.dry_run,
         report_only=typed.report_only,
         force=typed.force,

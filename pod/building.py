@@ -15,7 +15,7 @@ from pod.network import PodNetwork
 from pod.render import Renderer
 from pod.scratch_tokenizer import train_tokenizer
 from pod.t5 import T5Backbone
-from pod.templates import Template, Templates, load_templates
+from pod.templates import Template, Templates, load_templates, parse_templates
 from pod.tokens import Tokenizer, load_tokenizer
 from pod.variants import PodSettings
 
@@ -45,7 +45,7 @@ def build(settings: PodSettings, training: Training, context: Context, vectors: 
 
     Raises UserError where tokenizer or backbone cannot be found or do not fit.
     """
-    templates = load_templates(settings.templates or None)
+    templates = parse_templates(settings.templates, "--templates") if settings.templates else load_templates()
     scratch = settings.backbone.startswith("scratch:")
     tokenizer = _tokenizer(settings, training, context, templates)
     renderer = _renderer(settings, training, tokenizer)
