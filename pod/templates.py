@@ -166,11 +166,15 @@ class _Reader:
         template = Template(task, text, join)
         if not parted(template.literals[1]) or not parted(join):
             raise self.error("two ids in one word", field, text, "put a space between the slots, and one in join")
+        if any(part[:1].isdigit() for part in (*template.literals[1:], join)):
+            raise self.error("a digit right after an id", field, text, "put a space between them")
         return template
 
     def error(self, what: str, field: str, near: str, fix: str) -> UserError:
-        """The error for a field, with the line where `near` first stands."""
-        line = next((i for i, row in enumerate(self.text.splitlines(), 1) if near and near in row), None)
+        """The error for a field, with the line where `near` first stands in the field's table."""
+        rows = list(enumerate(self.text.splitlines(), 1))
+        table = next((place for place, row in rows if row.strip() == f"[{field.split('.')[0]}]"), 0)
+        line = next((place for place, row in rows[table:] if near and near in row), None)
         return UserError(what, f"{self.name}{f', line {line}' if line else ''}, {field}", fix)
 
 

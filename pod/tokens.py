@@ -182,6 +182,10 @@ class Tokenizer:
         note = f"{self.note}; " if self.note else ""
         return Tokenizer(self.model, self.where, f"{note}only the {len(kept):,} pieces that occur", kept)
 
+    def trimmed(self) -> Tokenizer:
+        """The same with rows for its pieces alone: none for sentinels, none that only fill a checkpoint."""
+        return Tokenizer(self.model, self.where, self.note, np.arange(len(self.model_pieces)))
+
     def own_ids(self, model_ids: IntArray) -> IntArray:
         """Ids of the model as ids of this tokenizer: unknown where the piece is not kept."""
         return model_ids if self._kept is None else self._from_model[model_ids]
@@ -284,4 +288,5 @@ def _read(path: Path) -> Tokenizer:
         note = note_file.read_text(encoding="utf-8").strip() if note_file.is_file() else None
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", str(path), "check the file's permissions") from error
-    return Tokenizer(model, str(path), note)
+    # A note is written by `save` alone: such a tokenizer belongs to no checkpoint.
+    return Tokenizer(model, str(path)) if note is None else Tokenizer(model, str(path), note).trimmed()

@@ -189,7 +189,12 @@ def test_places_are_tried_in_order(tmp_path: Path, toy: Tokenizer):
     for part in (data / "t5-tokenizer", tmp_path / "t5-tokenizer", "t5-small", "offline", "pass the folder"):
         assert str(part) in message
     toy.save(tmp_path / "t5-tokenizer")
-    assert load_tokenizer(None, data, offline=True).fingerprint == toy.fingerprint
+    found = load_tokenizer(None, data, offline=True)
+    assert found.vocabulary == toy.vocabulary
+    assert found.size == len(toy.vocabulary) < toy.size
+    assert load_tokenizer("google/flan-t5-base", data, offline=True).fingerprint == found.fingerprint
+    with pytest.raises(UserError, match="google/mt5-small"):
+        load_tokenizer("google/mt5-small", data, offline=True)
     toy.compacted(np.arange(5)).save(data / "t5-tokenizer")
     found = load_tokenizer(None, data, offline=True)
     assert "pieces that occur" in found.note
@@ -204,7 +209,7 @@ def test_a_named_folder_is_the_only_place(tmp_path: Path):
 
 
 def test_the_hub_comes_last_and_only_online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy: Tokenizer):
-    toy.save(tmp_path)
+    (tmp_path / "spiece.model").write_bytes(toy.model)
     asked = []
 
     def download(repository: str, name: str, local: bool) -> Path | str:
