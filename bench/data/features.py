@@ -25,8 +25,8 @@ MIN_SUBJECT = 2
 MIN_GRADED = 3
 
 _LEAD = re.compile(
-    r"^(?:[^\w\"(]+|\d{1,2}[.)]\s*(?=\D)|(?:and|but|so|also|plus|or|because|then)\b[,\s]+"
-    r"|(?:pros?|cons?|update|edit|note|summary|bottom line|overall)\s*:)+",
+    r"^(?:[^\w\"(]+|\d{1,2}[.)]\s*(?=\D)|(?:and|but|so(?! (?:far|much|many|good|long))|also|plus|or|because|then)\b"
+    r"[,\s]+|(?:pros?|cons?|update|edit|note|summary|bottom line|overall)\s*:)+",
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"[^\w\"')%+]+$")
@@ -34,9 +34,9 @@ _LOOSE_MARK = re.compile(r"\s+(?=[,;:])|(?<=[,;])(?=[^\W\d_])")
 # Sentences that tell a story, wish, advise or suppose rather than say what the item is like.
 _WEAK = re.compile(
     r"\b(?:bought|ordered|purchased|received|returned|replaced|went|told|asked|thought|would|could|should|wish|hope"
-    r"|might|maybe|if|i(?:'ve)? (?:had|have|own|was|am|needed|wanted|used)|i'm|looking for|going to|unless|instead"
-    r"|however|sometimes|says?|said|someone|he|she|his|her|them)\b"
-    r"|^(?:when|every|make|like|most|as|my|just|do|don't|be|get|buy|try|let)\b"
+    r"|might|maybe|if|i(?:'ve)? (?:had|have|own|was|am|needed|wanted|used|already)|i'm|looking for|going to|unless"
+    r"|instead|however|sometimes|says?|said|someone|guess|ought|he|she|his|her|them)\b"
+    r"|^(?:when|though|although|every|make|like|most|as|my|just|do|don't|be|get|buy|try|let)\b"
 )
 _KINDS = ("predicate", "object", "judged", "liking", "action", "sense")
 

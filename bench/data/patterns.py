@@ -31,10 +31,14 @@ _PATTERNS = (
     ("judged", re.compile(r"(?P<opinion>R)E[JAEG]*(?P<feature>N+)")),  # "a well made case"
     ("liking", re.compile(r"(?P<opinion>L)W?D?(?:[RJAEG,]|C[RJA])*(?P<feature>N+)")),
     ("action", re.compile(r"(?P<opinion>A)M(?P<feature>V)")),  # "easy to install"
-    ("sense", re.compile(r"(?P<feature>S)R*(?P<opinion>[JA])(?!N)")),  # "sounds great"
+    ("sense", re.compile(r"(?P<feature>S)R*(?P<opinion>[JA])(?![NM])")),  # "sounds great"
 )
 _OTHERS = words_of("my your our their old other every any most")
-_SCENE = words_of("in into to as on of than from like using without during against between under over")
+# What such a word begins is no judgement of the item: "in a quiet room", "straight out of the box sounded awful".
+_ASIDE = {
+    "judged": words_of("in into to as on of than from like using without during against between under over"),
+    "predicate": words_of("in on of with at from to by through for"),
+}
 
 
 class Pair(NamedTuple):
@@ -104,7 +108,7 @@ def pairs_of(words: Sequence[str]) -> Iterator[Pair]:
             feature = tokens[max(first, last - 2) : last]
             if opinion in NO_OPINION or not _may_be_feature(feature, kind):
                 continue
-            if kind == "judged" and _is_aside(tokens, classes, match.start()):
+            if _is_aside(tokens, classes, match.start(), _ASIDE.get(kind, frozenset())):
                 continue
             named = last > 1 and words[last - 1][0].isupper()
             yield Pair(
@@ -118,8 +122,8 @@ def _may_be_feature(words: Sequence[str], kind: str) -> bool:
     return words[-1] not in (NO_ACTION if kind == "action" else NO_FEATURE)
 
 
-def _is_aside(tokens: Sequence[str], classes: str, place: int) -> bool:
-    """Whether a judged noun only sets the scene: "in a quiet room", "as a good player"."""
+def _is_aside(tokens: Sequence[str], classes: str, place: int, heads: frozenset[str]) -> bool:
+    """Whether a phrase hangs on one of these words, skipping its articles and adjectives."""
     while place > 0 and classes[place - 1] in "DRJA":
         place -= 1
-    return place > 0 and tokens[place - 1] in _SCENE
+    return place > 0 and tokens[place - 1] in heads

@@ -51,6 +51,7 @@ def test_each_pattern(sentence, pair):
         "a big box and a black cable",  # which, not how good
         "this is a great product",  # no feature
         "it is hard to beat",
+        "i had to look hard to see it",
         "good luck",
         "",
         "!!!",
@@ -62,6 +63,8 @@ def test_what_is_no_judgement_of_a_feature(sentence):
 
 def test_scenes_are_not_judged():
     assert found("it works in a quiet room with small amps") == found("as a good drummer") == set()
+    assert found("tuning it straight out of the box sounded horrible") == set()
+    assert found("because the tone is warm") == {("tone", "warm", "predicate")}
     assert found("with a good case") == {("case", "good", "judged")}
 
 
