@@ -66,7 +66,7 @@ class Answerer:
         sentences = [""] * len(pairs)
         for rows, memory in self._memories(examples, "explanation"):
             ids = beam_search(self._decoder, memory, search).ids[:, 0].cpu().numpy()
-            for row, sentence in zip(rows, self._built.renderer.tokenizer.decode(ids), strict=True):
+            for row, sentence in zip(rows, self._built.renderer.decode(ids), strict=True):
                 sentences[row] = sentence
         return sentences
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -168,6 +168,18 @@ class Renderer:
         """Targets of explanations: at most `limit` tokens each, so that a long one has no EOS (SPEED.md, trap 2)."""
         rows = self.tokenizer.encode(texts)
         return rows.slice_rows(rows.offsets[:-1], np.minimum(rows.offsets[1:], rows.offsets[:-1] + limit))
+
+    def decode(self, rows: Iterable[IntArray]) -> list[str]:
+        """Generated rows as text; an item's own token reads as its name."""
+        return [self._decoded(np.asarray(row)) for row in rows]
+
+    def _decoded(self, row: IntArray) -> str:
+        items = np.flatnonzero(row >= self.base) if self.independent else np.empty(0, np.int64)
+        parts = []
+        for start, end in zip([0, *(items + 1)], [*items, len(row)], strict=True):
+            parts += self.tokenizer.decode([row[start:end]])
+            parts += [f"item_{self.item_numbers[row[end] - self.base]}"] if end < len(row) else []
+        return " ".join(filter(None, parts))
 
     def parse_item(self, ids: IntArray) -> int:
         """The item that a generated row names, -1 where it is not exactly one's number."""

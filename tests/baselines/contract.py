@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from bench.data.dataset import Dataset
-from bench.models import Context, Model, ModelInfo, Training, discover
+from bench.models import Context, Model, ModelInfo, Pairs, Training, discover
 from bench.protocols import PROTOCOLS, Protocol
 from bench.ragged import Ragged
 from bench.runs.execute import training_data
@@ -82,7 +82,18 @@ def small_settings(info: ModelInfo) -> Any:
 
 
 def training_of(info: ModelInfo) -> Training:
-    return training_data(tiny(), info.tasks, PROTOCOLS["sound"])
+    """The tiny split's; explaining models get a sentence for each training pair of the first users."""
+    training = training_data(tiny(), ranking_tasks(info), PROTOCOLS["sound"])
+    if "explanation" not in info.tasks:
+        return training
+    users, items = training.sequences.row_of[:60], training.sequences.values[:60]
+    texts = tuple(f"the {('sound', 'case', 'neck')[item % 3]} is {('good', 'bad')[item % 2]}" for item in items)
+    rows = [Pairs(users[part], items[part], texts[part]) for part in (slice(0, 50), slice(50, 60))]
+    return replace(training, explanations=(rows[0], rows[1]))
+
+
+def ranking_tasks(info: ModelInfo) -> tuple[TaskName, ...]:
+    return tuple(task for task in info.tasks if task in TASKS)
 
 
 @dataclass(frozen=True)
@@ -99,8 +110,8 @@ def fitted(name: str, seed: int = 0, again: bool = False) -> Fitted:
     del again
     info = known(name)
     model = info.build(small_settings(info))
-    model.fit(training_of(info), Context(seed))
-    return Fitted(model, {task: model.rank(make_queries(tiny(), task, "test")) for task in info.tasks})
+    model.fit(training_of(info), Context(seed, offline=True))
+    return Fitted(model, {task: model.rank(make_queries(tiny(), task, "test")) for task in ranking_tasks(info)})
 
 
 def odd_queries(task: TaskName) -> Queries:
@@ -154,7 +165,7 @@ class ModelContract:
     def test_the_info_is_consistent(self, model):
         info = known(model)
         assert info.name == model == model.lower() and info.title and info.version >= 1
-        assert info.family in FAMILIES and info.tasks and set(info.tasks) <= set(TASKS)
+        assert info.family in FAMILIES and info.tasks and set(info.tasks) <= {*TASKS, "explanation"}
         assert info.paper or info.family in ("rule", "probe")
         assert set(info.needs) <= {"attributes", "ratings"}
         assert set(info.protocol_settings) <= {field.name for field in fields(Protocol)} - {"name"}
@@ -178,12 +189,12 @@ class ModelContract:
             )
 
     def test_history_may_be_kept(self, model):
-        for task in known(model).tasks:
+        for task in ranking_tasks(known(model)):
             queries = make_queries(tiny(), task, "test", keep_history=True)
             check_ranking(fitted(model).model.rank(queries), queries)
 
     def test_every_user_is_answered(self, model):
-        for task in known(model).tasks:
+        for task in ranking_tasks(known(model)):
             queries = odd_queries(task)
             ranking = fitted(model).model.rank(queries)
             check_ranking(ranking, queries)
@@ -194,7 +205,7 @@ class ModelContract:
                 assert np.count_nonzero(ranking.items[1] >= 0) == 5
 
     def test_nobody_is_asked(self, model):
-        for task in known(model).tasks:
+        for task in ranking_tasks(known(model)):
             queries = make_queries(tiny(), task, "test").take(np.empty(0, np.int64))
             assert fitted(model).model.rank(queries).items.shape == (0, queries.k)
 
@@ -218,16 +229,27 @@ class ModelContract:
         for task, ranking in fitted(model).rankings.items():
             assert ranking.items.tobytes() == fitted(model, seed=1).rankings[task].items.tobytes()
 
+    def test_every_pair_gets_a_sentence_whoever_shares_the_batch(self, model):
+        if "explanation" not in known(model).tasks:
+            pytest.skip("the model explains nothing")
+        explainer: Any = fitted(model).model
+        pairs = Pairs(np.array([5, 0, 9, 5]), np.array([3, 4, 120, 3]))
+        sentences = explainer.explain(pairs)
+        assert len(sentences) == 4 and all(isinstance(sentence, str) for sentence in sentences)
+        assert sentences[0] == sentences[3]
+        assert explainer.explain(Pairs(pairs.users[1:2], pairs.items[1:2])) == sentences[1:2]
+        assert explainer.explain(Pairs(pairs.users[:0], pairs.items[:0])) == []
+
     def test_nothing_outside_the_model_changes(self, model):
         info = known(model)
         training = training_of(info)
-        queries = {task: make_queries(tiny(), task, "test") for task in info.tasks}
+        queries = {task: make_queries(tiny(), task, "test") for task in ranking_tasks(info)}
         arrays = [training.sequences.values, training.sequences.offsets, training.item_numbers]
         arrays += [q.histories.values for q in queries.values()]
         arrays += [q.candidates for q in queries.values() if q.candidates is not None]
         before, states = [array.tobytes() for array in arrays], global_states()
         built = info.build(small_settings(info))
-        built.fit(training, Context(0))
+        built.fit(training, Context(0, offline=True))
         for asked in queries.values():
             built.rank(asked)
         assert global_states() == states, "a global random generator was used or seeded"
