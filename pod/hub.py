@@ -51,7 +51,7 @@ class Search:
                 if isinstance(found, Path):
                     return found
                 reason = found
-                if _UNREACHABLE in found:
+                if not local and _UNREACHABLE in found:
                     break  # every further attempt would wait as long
             where, why = ("local hub cache", "not there") if local else ("hub", reason)
             self.looked.append(f"{where}, {repository} ({why})")

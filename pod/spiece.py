@@ -74,7 +74,7 @@ def _charsmap(normalizer: dict[str, Any] | None) -> bytes:
         return b""
     for part in [normalizer, *normalizer.get("normalizers", [])]:
         if part.get("type") == "Precompiled":
-            return base64.b64decode(part["precompiled_charsmap"])
+            return base64.b64decode(part["precompiled_charsmap"], validate=True)
     return b""
 
 

@@ -115,7 +115,7 @@ class Tokenizer:
 
     def model_ids(self, texts: Sequence[str]) -> Ragged:
         """Row r: the model's own ids of texts[r], without EOS."""
-        rows = self.processor.encode(list(texts), out_type=int)
+        rows = self.processor.encode(list(texts), out_type=int, num_threads=1)
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         values = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
         return Ragged(values, offsets_of(lengths))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tokens import words_by_rule
+from toy import words_by_rule
 
 from bench.errors import UserError
 from bench.ragged import Ragged
@@ -291,46 +290,6 @@ def test_a_compacted_tokenizer_of_what_occurs_loses_nothing(t5: Tokenizer, templ
     assert small.tokenizer.decode(map(small.text_targets(texts).__getitem__, range(2))) == texts
     rows = small.item_targets.padded(8, fill=0)
     assert small.parse_items(rows).tolist() == list(range(len(items)))
-
-
-def all_cuts(text: str, scores: dict[str, float]) -> list[float]:
-    """The scores of every way to cut a text, by trying every set of borders."""
-    found = []
-    for borders in product((False, True), repeat=len(text) - 1):
-        parts, start = [], 0
-        for place, border in enumerate(borders, 1):
-            if border:
-                parts.append(text[start:place])
-                start = place
-        parts.append(text[start:])
-        if all(part in scores for part in parts):
-            found.append(sum(scores[part] for part in parts))
-    return sorted(found, reverse=True)
-
-
-@settings(deadline=None)
-@given(st.integers(0, 99999), st.sampled_from(["", ",", "1,", ",1", " a"]), st.sampled_from(["", "(a", "12 b_"]))
-def test_margins_are_of_the_two_best_cuts(toy: Tokenizer, number: int, after: str, before: str):
-    costs, margins = Margins(toy.scores).of_numbers(before, np.array([number, 7]), after)
-    text = "▁" + f"{before}{number}{after}".replace(" ", "▁")
-    cuts = all_cuts(text, toy.scores)
-    gap = cuts[0] - cuts[1] if len(cuts) > 1 else np.inf
-    assert costs[0] == pytest.approx(-cuts[0])
-    if gap < 1e-9:
-        assert margins[0] < 1e-2
-    else:
-        # Between what two ways of one piece each, and of as many pieces as letters, could lose to rounding.
-        assert gap * 2**24 / (2 * len(text) + 2) <= margins[0] * 1.0001
-        assert margins[0] <= gap * 2**24 / 4
-    assert Margins(toy.scores).of_text(f"{before}{number}{after}") == pytest.approx((costs[0], margins[0]), rel=1e-6)
-
-
-def test_margins_where_there_is_one_way_or_none(toy: Tokenizer):
-    margins = Margins(toy.scores)
-    assert margins.of_text("  ") == (0.0, np.inf)
-    assert margins.of_text("after the")[1] == np.inf
-    assert margins.of_text("z") == (0.0, 0.0)
-    assert Margins({**toy.scores, "after▁the": -1.0}).of_text("after")[1] == 0.0
 
 
 def test_plans_put_every_letter_in_its_place():

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sentencepiece
-from conftest import SPECIALS, toy_pieces
 from hypothesis import given
 from hypothesis import strategies as st
+from toy import SPECIALS, toy_pieces, words_by_rule
 
 from bench.errors import UserError
 from bench.ragged import Ragged
-from pod.hub import Search
 from pod.spiece import EOS, UNK, charsmap_of, model_bytes
 from pod.tokens import Tokenizer, load_tokenizer
 
@@ -100,21 +99,6 @@ def test_encode_equals_the_library_row_by_row(t5: Tokenizer, shared: Path):
     ]
     assert t5.pieces("user_485") == ["▁user", "_", *plain.encode("user_485", out_type=str)[2:]]
     assert len(t5.encode([])) == 0
-
-
-def words_by_rule(pieces: list[str]) -> list[int]:
-    """PUBLISHED.md, 6, piece by piece: an id is the piece before a "_", the "_" and the digit pieces after it."""
-    out = [0] * len(pieces)
-    count = 0
-    for place, piece in enumerate(pieces):
-        if piece == "_":
-            count += 1
-            end = place + 1
-            while end < len(pieces) and pieces[end].isdigit():
-                end += 1
-            for at in range(max(place - 1, 0), end):
-                out[at] = count
-    return out
 
 
 SPOKEN = ["▁user", "▁item", "_", "1", "22", "485", "333", ",", "▁what", "a"]
@@ -224,22 +208,6 @@ def test_the_hub_comes_last_and_only_online(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(UserError, match="not asked: offline"):
         load_tokenizer(None, tmp_path / "data" / "x", offline=True)
     assert all(local for _, _, local in asked)
-
-
-def test_one_lost_connection_is_enough(monkeypatch: pytest.MonkeyPatch):
-    hub = pytest.importorskip("huggingface_hub")
-    errors = pytest.importorskip("huggingface_hub.errors")
-    asked = []
-
-    def download(repository: str, name: str, local_files_only: bool) -> str:
-        asked.append(local_files_only)
-        raise errors.LocalEntryNotFoundError("lost")
-
-    monkeypatch.setattr(hub, "hf_hub_download", download)
-    search = Search()
-    assert search.hub("t5-small", ("a", "b"), offline=False) is None
-    assert asked == [True, False] or asked == [True, True, False]
-    assert "cannot be reached" in str(search.error("x", "y", "z"))
 
 
 @pytest.mark.parametrize(
