@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +10,6 @@ from torch import Tensor
 
 from pod.decoder import BLOCK, Decoder, Memory
 
-# Log-probabilities over the whole vocabulary are made for so many users at a time that they stay in the cache.
-_HEAD_BYTES = 20_000_000
 # Going on with fewer users copies the memory of those that remain: worth it once this share is through.
 DROP_SHARE = 0.125
 
@@ -124,23 +121,12 @@ def _continuations(
     hidden: (n, b, d_model); sums: (n, b), -inf for none. Returns three (n, count), best first.
     """
     parts = []
-    for some, scored in zip(*split_for_head(decoder.vocabulary, hidden, sums), strict=True):
-        log_probs = decoder.log_probs(some)
+    for users, log_probs in decoder.log_probs(hidden):
         if no_eos:
-            log_probs[:, decoder.eos] = -math.inf
-        parts.append(_best(log_probs.view(len(some), -1, log_probs.shape[1]), scored, count, decoder.vocabulary))
+            log_probs[..., decoder.eos] = -math.inf
+        parts.append(_best(log_probs, sums[users], count, decoder.vocabulary))
     scores, rows, tokens = (torch.cat(each) for each in zip(*parts, strict=True))
     return scores, rows, tokens
-
-
-def split_for_head(columns: int, hidden: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Split (n, b, d_model) hidden states, and other tensors of n rows, into chunks of users.
-
-    columns: how many log-probabilities each of the n * b states will have; a chunk's stay in the cache.
-    Returns, for each tensor, its chunks.
-    """
-    users = max(1, _HEAD_BYTES // (hidden.shape[1] * columns * 4))
-    return (each.split(users) for each in (hidden, *others))
 
 
 def _best(log_probs: Tensor, sums: Tensor, count: int, vocabulary: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pod.beam import DROP_SHARE, Search, split_for_head
+from pod.beam import DROP_SHARE, Search
 from pod.decoder import Decoder, Memory
 from pod.trie import Allowed, Trie
 
@@ -125,9 +125,8 @@ def _expand(
     children = torch.where(there, trie.first[nodes][..., None] + offsets, 0)
     columns = trie.columns[children]
     parts, ends = [], []
-    for some, wanted in zip(*split_for_head(len(trie.rows), hidden, columns), strict=True):
-        log_probs = decoder.log_probs(some, trie.rows).view(*some.shape[:2], -1)
-        parts.append(log_probs.gather(2, wanted))
+    for users, log_probs in decoder.log_probs(hidden, trie.rows):
+        parts.append(log_probs.gather(2, columns[users]))
         if trie.eos >= 0:
             ends.append(log_probs[..., trie.eos].clone())
     total = (torch.cat(parts) + sums[..., None]).masked_fill(~there, -math.inf).flatten(1)
@@ -161,8 +160,7 @@ def score_candidates(decoder: Decoder, memory: Memory, trie: Trie, candidates: T
         columns = torch.where(following >= 0, trie.columns[following], max(trie.eos, 0))
         wanted = slots * len(trie.rows) + columns
         parts = [
-            decoder.log_probs(some, trie.rows).view(len(some), -1).gather(1, mine)
-            for some, mine in zip(*split_for_head(len(trie.rows), hidden, wanted), strict=True)
+            log_probs.flatten(1).gather(1, wanted[users]) for users, log_probs in decoder.log_probs(hidden, trie.rows)
         ]
         total += torch.cat(parts).masked_fill_(~asked, 0.0)
     scores = (total / (lengths + 1)).masked_fill_(items < 0, -math.inf)

@@ -3,14 +3,15 @@
 Beams are the query dimension of cross-attention, and self-attention caches follow the beams by index. It reads the
 parameters of a `T5ForConditionalGeneration` when built and computes what that network's own decoder computes.
 
-`remember`, `start`, `step` and `logits` are all that searching needs of a model: one without an encoder can offer them.
+`remember`, `start`, `step` and `log_probs` are all that searching asks of a model; one without an encoder can offer
+them too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from transformers import T5ForConditionalGeneration
 
 # Rows of the vocabulary head are padded to whole blocks, so that searching can look at block maxima first.
 BLOCK = 64
+# Logits are made for so many users at a time that the product is fast, and normalised in pieces that stay in the cache.
+_PRODUCT_BYTES, _PIECE_BYTES = 40_000_000, 6_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,16 +94,15 @@ class _Layer:
 
 @dataclass
 class _Workspace:
-    """Buffers that every step writes anew: fresh ones of tens of megabytes would cost page faults each time."""
+    """A buffer that every step writes anew: a fresh one of tens of megabytes would cost page faults each time."""
 
-    buffers: dict[str, Tensor] = field(default_factory=dict)
+    buffer: Tensor | None = None
 
-    def get(self, name: str, rows: int, columns: int, like: Tensor) -> Tensor:
+    def get(self, rows: int, columns: int, like: Tensor) -> Tensor:
         size = rows * columns
-        buffer = self.buffers.get(name)
-        if buffer is None or buffer.numel() < size or buffer.device != like.device or buffer.dtype != like.dtype:
-            buffer = self.buffers[name] = like.new_empty(size)
-        return buffer[:size].view(rows, columns)
+        if self.buffer is None or self.buffer.numel() < size:
+            self.buffer = like.new_empty(size)
+        return self.buffer[:size].view(rows, columns)
 
 
 class Decoder:
@@ -164,7 +166,7 @@ class Decoder:
         tokens:  (n, b) int64, of the users that `state` holds.
         parents: (n, b) int64, which of its user's hypotheses in the last step each continues; None: the one of the
                  same place (or, where the last step had one, that one).
-        Returns (n, b, d_model), what `logits` takes.
+        Returns (n, b, d_model), what `log_probs` takes.
         """
         users, width = tokens.shape
         rows = self._rows(state, parents, users, width)
@@ -184,23 +186,28 @@ class Decoder:
         return hidden * self.scale if self.scale != 1.0 else hidden
 
     @torch.no_grad()
-    def log_probs(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Log-probabilities of the next token, float32.
+    def log_probs(self, hidden: Tensor, rows: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Log-probabilities of the next token, float32, a few users at a time.
 
-        hidden: (..., d_model) of `step`. rows: (R,) int64 vocabulary rows to restrict the softmax to.
-        Returns (m, R), or (m, V') over the whole vocabulary where V' - V < BLOCK last columns are -inf; m hypotheses.
-        The result is overwritten by the next call.
+        hidden: (n, b, d_model) of `step`. rows: (R,) int64 vocabulary rows to restrict the softmax to.
+        Yields, until all n users are through, which they are and their (m, b, R); over the whole vocabulary
+        (m, b, V'), where V' is the next multiple of BLOCK and the columns from V on are -inf.
         """
         weight = self.head if rows is None else self._head_rows(rows)
-        flat = hidden.reshape(-1, self.width).to(weight.dtype)
-        count, columns = len(flat), len(weight)
-        logits = self._workspace.get("logits", count, columns, flat)
-        torch.mm(flat, weight.t(), out=logits)
-        if rows is None and columns > self.vocabulary:
-            logits[:, self.vocabulary :] = -math.inf
-        if logits.dtype != torch.float32:
-            return torch.log_softmax(logits, -1, dtype=torch.float32)
-        return torch.log_softmax(logits, -1, out=self._workspace.get("log_probs", count, columns, flat))
+        users, width, _ = hidden.shape
+        columns = len(weight)
+        one = max(1, width * columns * 4)
+        many = _even(users, _PRODUCT_BYTES // one)
+        few = many if hidden.is_cuda else max(1, _PIECE_BYTES // one)
+        for start in range(0, users, many):
+            flat = hidden[start : start + many].to(weight.dtype).flatten(0, 1)
+            logits = torch.mm(flat, weight.t(), out=self._workspace.get(len(flat), columns, flat))
+            if rows is None and columns > self.vocabulary:
+                logits[:, self.vocabulary :] = -math.inf
+            first = start
+            for piece in logits.view(-1, width, columns).split(few):
+                yield slice(first, first + len(piece)), torch.log_softmax(piece, -1, dtype=torch.float32)
+                first += len(piece)
 
     def _head_rows(self, rows: Tensor) -> Tensor:
         """These rows of the head; the last asked for are kept, since a search asks for the same at every step."""
@@ -265,6 +272,12 @@ def _extended(cache: Tensor, added: Tensor, rows: Tensor | None) -> Tensor:
         torch.index_select(cache.view(length * 2, old, inner), 1, rows, out=past)
     new[length] = added.view(len(added), 2, inner).transpose(0, 1)
     return new
+
+
+def _even(total: int, most: int) -> int:
+    """The size of the fewest parts of at most `most` that are about equal; at least 1."""
+    parts = math.ceil(total / max(1, most))
+    return max(1, math.ceil(total / max(1, parts)))
 
 
 def _whole_blocks(head: Tensor) -> Tensor:

@@ -29,6 +29,9 @@ def network(
     )
     with seeded(seed, "cpu"):
         built = T5ForConditionalGeneration(config).eval()
+        if flan:
+            # Today's transformers tie the two whatever the configuration says; only loading a checkpoint parts them.
+            built.lm_head.weight = torch.nn.Parameter(torch.randn(vocabulary, 24) / 2)
         with torch.no_grad():
             for name, weight in built.decoder.named_parameters():
                 if weight.dim() == 2 and "embed_tokens" not in name:

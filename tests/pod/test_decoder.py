@@ -24,12 +24,18 @@ def forced(model, encoded, mask, ids):
     return torch.log_softmax(logits, -1).view(*ids.shape, -1)
 
 
+def log_probs(decoder, hidden, rows=None):
+    """(n, b, R or V) log-probabilities of all users."""
+    places, pieces = zip(*decoder.log_probs(hidden, rows), strict=True)
+    assert [place for piece in places for place in range(*piece.indices(len(hidden)))] == list(range(len(hidden)))
+    return torch.cat(pieces)[..., : decoder.vocabulary]
+
+
 def stepwise(decoder, memory, ids):
     """The same, token by token."""
     state, seen = decoder.start(memory), []
     for place in range(ids.shape[2]):
-        log_probs = decoder.log_probs(decoder.step(ids[..., place], state))
-        seen.append(log_probs.view(*ids.shape[:2], -1)[..., : decoder.vocabulary].clone())
+        seen.append(log_probs(decoder, decoder.step(ids[..., place], state)))
     return torch.stack(seen, 2)
 
 
@@ -74,20 +80,30 @@ def test_hypotheses_follow_their_parents_and_users_leave():
         ids = torch.cat([ids.gather(1, parents[..., None].expand(-1, -1, ids.shape[2])), tokens[..., None]], 2)
         hidden = decoder.step(tokens, state, parents)
         expected = forced(model, encoded[users], mask[users], ids)[:, :, -1]
-        found = decoder.log_probs(hidden)[:, :150].view(expected.shape)
-        torch.testing.assert_close(found, expected, atol=3e-5, rtol=1e-4)
+        torch.testing.assert_close(log_probs(decoder, hidden), expected, atol=3e-5, rtol=1e-4)
 
 
 def test_the_head_can_be_restricted_and_pads_to_blocks():
     model = network(10, flan=True)
     decoder = Decoder(model)
     hidden = torch.randn(2, 3, 24, generator=torch.Generator().manual_seed(11))
-    logits = (hidden @ model.lm_head.weight.detach().t()).flatten(0, 1)
-    whole = decoder.log_probs(hidden)
-    assert whole.shape[1] % BLOCK == 0 and bool((whole[:, 150:] == -torch.inf).all())
-    torch.testing.assert_close(whole[:, :150], torch.log_softmax(logits, -1))
+    logits = hidden @ model.lm_head.weight.detach().t()
+    ((_, whole),) = decoder.log_probs(hidden)
+    assert whole.shape[2] % BLOCK == 0 and bool((whole[..., 150:] == -torch.inf).all())
+    torch.testing.assert_close(whole[..., :150], torch.log_softmax(logits, -1))
     for rows in (torch.tensor([1, 5, 9]), torch.arange(140)):
-        torch.testing.assert_close(decoder.log_probs(hidden, rows), torch.log_softmax(logits[:, rows], -1))
+        torch.testing.assert_close(log_probs(decoder, hidden, rows), torch.log_softmax(logits[..., rows], -1))
+
+
+@pytest.mark.parametrize(("product", "piece"), [(1, 1), (20_000, 1), (30_000, 6_000), (10**9, 10**9)])
+def test_log_probs_come_in_pieces_of_users(monkeypatch, product, piece):
+    monkeypatch.setattr("pod.decoder._PRODUCT_BYTES", product)
+    monkeypatch.setattr("pod.decoder._PIECE_BYTES", piece)
+    model = network(13)
+    hidden = torch.randn(17, 2, 24, generator=torch.Generator().manual_seed(11))
+    expected = torch.log_softmax(hidden @ model.lm_head.weight.detach().t(), -1)
+    torch.testing.assert_close(log_probs(Decoder(model), hidden), expected)
+    assert list(Decoder(model).log_probs(hidden[:0])) == []
 
 
 def test_memory_is_taken_by_user():
@@ -104,6 +120,5 @@ def test_memory_is_taken_by_user():
 def test_reading_parameters_takes_no_gradient():
     decoder = Decoder(network(14))
     memory = decoder.remember(sources(15, 2, 4)[0])
-    assert not decoder.log_probs(
-        decoder.step(torch.zeros(2, 1, dtype=torch.int64), decoder.start(memory))
-    ).requires_grad
+    hidden = decoder.step(torch.zeros(2, 1, dtype=torch.int64), decoder.start(memory))
+    assert not hidden.requires_grad and not log_probs(decoder, hidden).requires_grad
