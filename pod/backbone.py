@@ -28,6 +28,9 @@ SHAPES: dict[str, tuple[int, int, int, int]] = {
     "base": (768, 12, 12, 64),
 }
 _SCRATCH = "scratch:"
+# Deviation of embeddings trained from scratch, and the name under which T5's configuration scales outputs.
+_DEVIATION = 0.02
+_SCALED = "scale_decoder_outputs"
 _FILES = ("config.json", "model.safetensors")
 _FREE_SHAPE = re.compile(r"(\d+)x(\d+)")
 _HELP = f"give t5-small, another T5-family model of the hub, a folder with one, or {_SCRATCH}NAME"
@@ -110,6 +113,11 @@ def _from_scratch(name: str, vocabulary: int, dropout: float | None) -> Backbone
         "decoder_start_token_id": PAD,
     }
     network = T5ForConditionalGeneration(T5Config(**values, **_dropout(dropout))).eval()
+    # T5 draws embeddings with deviation 1 and scales outputs down by sqrt(width) to make up for it. A step of AdamW
+    # moves such a row by a thousandth of its size, and the row of an item is met a few times an epoch: from there it
+    # takes hundreds of passes to leave its random place. See docs/SCRATCH.md for what this brings.
+    network.shared.weight.data.mul_(_DEVIATION)
+    setattr(network.config, _SCALED, False)
     note = f"T5 from scratch, {layers}+{layers} layers, width {width}, {heads} heads of {head}, {vocabulary:,} pieces"
     return Backbone(network, note, scratch=True)
 

@@ -28,6 +28,8 @@ from pod.samples import Sampler
 
 STATE, BEST = "fit.safetensors", "best.safetensors"
 _CHECK_EVERY = 20
+# Seconds of training between checkpoints inside an epoch; one is written after every epoch.
+_CHECKPOINT_EVERY_S = 120.0
 _SAY_EVERY_S = 15.0
 
 
@@ -42,7 +44,6 @@ class Plan:
     weight_decay:     of AdamW. clip: largest norm of the gradients, 0: as they are.
     parts:            a step is computed in so many parts, with the gradients of one.
     bf16:             compute in bfloat16 where a CUDA device does, weights and optimiser in float32.
-    checkpoint_every_s: seconds of training between checkpoints inside an epoch; one is written after every epoch.
     """
 
     epochs: int
@@ -55,7 +56,6 @@ class Plan:
     clip: float = 0.0
     parts: int = 1
     bf16: bool = False
-    checkpoint_every_s: float = 120.0
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Learner:
             if standing.step % _CHECK_EVERY == 0 or standing.step == steps:
                 standing.loss = float(total)
                 self._check(standing.loss / standing.step)
-                if time.monotonic() - self._saved > self._plan.checkpoint_every_s and standing.step < steps:
+                if time.monotonic() - self._saved > _CHECKPOINT_EVERY_S and standing.step < steps:
                     self._save()
         self._assess()
 

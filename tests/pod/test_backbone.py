@@ -72,8 +72,9 @@ def test_from_scratch_has_exactly_the_rows_needed_and_one_matrix():
     assert network.config.dropout_rate == network.encoder.dropout.p == 0.25
     assert not network.training
     assert "2+2 layers, width 64, 4 heads of 16, 1,183 pieces" in built.note
-    # T5's own initialisation: embeddings N(0, 1), queries N(0, (d d_kv)^-1/2).
-    assert float(network.shared.weight.detach().std()) == pytest.approx(1.0, abs=0.02)
+    # T5's own initialisation, queries N(0, (d d_kv)^-1/2), but for small embeddings and outputs as they are.
+    assert float(network.shared.weight.detach().std()) == pytest.approx(0.02, abs=5e-4)
+    assert network.config.scale_decoder_outputs is False
     queries = network.encoder.block[0].layer[0].SelfAttention.q.weight.detach()
     assert float(queries.std()) == pytest.approx((64 * 16) ** -0.5, rel=0.05)
 
