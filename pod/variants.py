@@ -7,6 +7,7 @@ from typing import Literal
 
 from bench.models import ModelInfo
 from bench.protocols import Protocol
+from bench.tasks import TaskName
 
 Strategy = Literal["task-alternated", "sample-mixed", "packed", "fastest"]
 Inference = Literal["continuous", "continuous+discrete", "discrete"]
@@ -108,6 +109,13 @@ class DiscreteSettings(PodSettings):
 
 
 @dataclass(frozen=True)
+class SequentialSettings(PodSettings):
+    """POD trained on the sequential task alone."""
+
+    tasks: tuple[str, ...] = ("sequential",)
+
+
+@dataclass(frozen=True)
 class P5Settings(PodSettings):
     """P5: words only. No prompt vectors, worded templates alone, samples of all tasks mixed in padded batches whose
     padding neither losses nor attention see.
@@ -132,13 +140,20 @@ PROTOCOL = tuple(field.name for field in fields(Protocol) if field.name != "name
 REQUIRES = ("torch", "transformers", "safetensors", "sentencepiece", "tokenizers")
 
 
-def text_model(name: str, title: str, settings: type[PodSettings], paper: str, fits: str = "") -> ModelInfo:
+def text_model(
+    name: str,
+    title: str,
+    settings: type[PodSettings],
+    paper: str,
+    fits: str = "",
+    tasks: tuple[TaskName, ...] = ("explanation", "sequential", "topn"),
+) -> ModelInfo:
     """The registry's entry of a model of this family."""
     return ModelInfo(
         name,
         title,
         "llm",
-        ("explanation", "sequential", "topn"),
+        tasks,
         "pod.recommender:Pod",
         settings,
         paper,
@@ -158,4 +173,5 @@ MODELS: tuple[ModelInfo, ...] = (
     text_model(
         "pod-independent", "POD (a token an item)", IndependentSettings, f"{_PAPER}; ids of Hua et al., SIGIR-AP 2023"
     ),
+    text_model("pod-sequential", "POD (sequential alone)", SequentialSettings, _PAPER, tasks=("sequential",)),
 )
