@@ -13,6 +13,7 @@ from bench.report.notes import general_notes, size_notes
 from bench.report.published import OURS, improvement, paper_has, paper_title, paper_value
 from bench.report.specs import TABLES, TableSpec, models_of
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, Cell, Footnotes, Kind, Panel, Row, Table, marks
+from bench.report.text_models import scratch_mark
 from bench.runs.plan import DatasetCard, Entry, Plan
 
 ABSENT = "this version has no such model"
@@ -60,7 +61,8 @@ def _panel(spec: TableSpec, plan: Plan, protocol: Protocol, footnotes: Footnotes
     probes = {entry.info.name for entry in plan.entries if entry.info.family == "probe"}
     rows = _marked(rows, probes)
     at = sum(row.kind == "paper" for row in rows)
-    rows.insert(at, _improvement(rows[:at], footnotes, has_paper))
+    behind = scratch_mark(plan.of(OURS, protocol))
+    rows.insert(at, _improvement(rows[:at], footnotes, has_paper, behind))
     return Panel(protocol.name, tuple(rows))
 
 
@@ -71,11 +73,12 @@ def _row(spec: TableSpec, plan: Plan, protocol: Protocol, name: str, kind: Kind,
         replace(_cell(entries, str(spec.task), metric), paper=paper_value(spec.number, plan.card.name, name, metric))
         for metric in spec.metrics
     )
-    notes = tuple(footnotes.add(text) for text in _reasons(entries))
-    return Row(name, _title(name, info), cells, notes, kind)
+    notes = tuple(footnotes.add(text) for text in [*scratch_mark(entries), *reasons(entries)])
+    return Row(name, row_title(name, info), cells, notes, kind)
 
 
-def _title(name: str, info: ModelInfo | None) -> str:
+def row_title(name: str, info: ModelInfo | None) -> str:
+    """How tables call a model, be it here or in the paper alone."""
     return info.title if info else paper_title(name) or name
 
 
@@ -88,7 +91,7 @@ def _cell(entries: Iterable[Entry], task: str, metric: str) -> Cell:
     return Cell(statistics.fmean(values), std, len(values), int(found[0]["n"]))
 
 
-def _reasons(entries: list[Entry]) -> list[str]:
+def reasons(entries: list[Entry]) -> list[str]:
     """Why runs are missing: one text for all seeds where they agree, else one a seed."""
     if not entries:
         return [ABSENT]
@@ -114,8 +117,11 @@ def _marked(rows: list[Row], probes: set[str]) -> list[Row]:
     return rows
 
 
-def _improvement(rows: list[Row], footnotes: Footnotes, has_paper: bool) -> Row:
-    """POD over the best of the paper's baselines, in percent, from unrounded means; the paper's from its figures."""
+def _improvement(rows: list[Row], footnotes: Footnotes, has_paper: bool, behind: list[str]) -> Row:
+    """POD over the best of the paper's baselines, in percent, from unrounded means; the paper's from its figures.
+
+    behind: what must be said of POD's figures, and so of these.
+    """
     cells = []
     for column in range(len(rows[0].cells)):
         at = {row.model: row.cells[column] for row in rows}
@@ -124,11 +130,10 @@ def _improvement(rows: list[Row], footnotes: Footnotes, has_paper: bool) -> Row:
         paper = improvement(pod.paper, [cell.paper for cell in at.values() if cell.paper is not None])
         cells.append(Cell(value=ours, paper=paper if has_paper else None))
     missing = [row.title for row in rows if row.model != OURS and row.cells[0].value is None]
-    notes: tuple[int, ...] = ()
+    texts = [*behind, f"over the baselines that are here, without {', '.join(missing)}"] if missing else behind
     if all(cell.value is None for cell in cells):
-        notes = (footnotes.add("no improvement without a result of POD and of a baseline"),)
-    elif missing:
-        notes = (footnotes.add(f"over the baselines that are here, without {', '.join(missing)}"),)
+        texts = ["no improvement without a result of POD and of a baseline"]
+    notes = tuple(map(footnotes.add, texts))
     return Row("", "Improvement (%)", tuple(cells), notes, "improvement", PERCENT_DIGITS)
 
 

@@ -6,18 +6,16 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from bench.models import Registry
-from bench.protocols import PROTOCOLS, Protocol, with_numbering
 from bench.report.inert import csv_text
 from bench.report.latex import latex_table
+from bench.report.shown import current, protocols_served, variant
 from bench.report.table import Row, Table, fixed
-from bench.runs.identity import REFEREE
+from bench.report.text_models import FREE_SEARCH_COLUMNS, free_search_rows
 from bench.runs.plan import DatasetCard
 from bench.runs.record import Record, whole_or_nothing
-from bench.settings import as_dict, resolve
 
 TABLE_COLUMNS = (
     "table",
@@ -41,7 +39,7 @@ METRIC_COLUMNS = ("dataset", "preset", "protocol", "task", "model", "variant", "
 def write_table(table: Table, folder: Path, suffix: str = "") -> list[Path]:
     """Write table<N>.csv and table<N>.tex; returns their paths."""
     paths = [folder / f"table{table.number}{suffix}.{kind}" for kind in ("csv", "tex")]
-    write_text(paths[0], _csv(TABLE_COLUMNS, table_rows(table)))
+    write_text(paths[0], csv_lines(TABLE_COLUMNS, table_rows(table)))
     write_text(paths[1], latex_table(table))
     return paths
 
@@ -51,7 +49,8 @@ def table_rows(table: Table) -> Iterator[dict[str, str]]:
 
     table, dataset, preset, protocol: where it stands. model, title: of its row ("" and a word where it is none).
     metric: its column. value, std: mean and standard deviation over n_seeds runs of n_users users each, rounded as
-    printed, empty where missing. mark: best, second or empty. paper: the printed figure. note: why it is missing.
+    printed, empty where missing. mark: best, second or empty. paper: the printed figure. note: the row's footnotes,
+    which say why a figure is missing or what stands behind it.
     """
     for panel in table.panels:
         for row in panel.rows:
@@ -81,7 +80,16 @@ def _number(value: float | None, row: Row) -> str:
 
 def write_metrics(records: Iterable[Record], registry: Registry, card: DatasetCard, path: Path) -> None:
     """Write metrics.csv: every figure of every record, once under each protocol that its run serves."""
-    write_text(path, _csv(METRIC_COLUMNS, metric_rows(records, registry, card)))
+    write_text(path, csv_lines(METRIC_COLUMNS, metric_rows(records, registry, card)))
+
+
+def write_free_search(records: Iterable[Record], registry: Registry, card: DatasetCard, path: Path) -> list[Path]:
+    """Write free_search.csv; returns its path, and writes nothing where no record tells of a free search."""
+    rows = list(free_search_rows(records, registry, card))
+    if not rows and not path.exists():
+        return []
+    write_text(path, csv_lines(FREE_SEARCH_COLUMNS, rows))
+    return [path]
 
 
 def metric_rows(records: Iterable[Record], registry: Registry, card: DatasetCard) -> Iterator[dict[str, str]]:
@@ -91,7 +99,7 @@ def metric_rows(records: Iterable[Record], registry: Registry, card: DatasetCard
     Records of other data, or of another version of model or referee, are left out.
     """
     for record in records:
-        if not _current(record, registry, card):
+        if not current(record, registry, card):
             continue
         run = {
             "dataset": csv_text(record.content["dataset"]),
@@ -108,35 +116,8 @@ def metric_rows(records: Iterable[Record], registry: Registry, card: DatasetCard
                         yield {**shared, "metric": csv_text(metric), "value": repr(value)}
 
 
-def _current(record: Record, registry: Registry, card: DatasetCard) -> bool:
-    identity = record.content["identity"]
-    info = registry.models.get(record.model)
-    same_data = (identity["dataset"], identity["split"]) == (card.fingerprint, card.split_fingerprint)
-    same_code = identity["referee"] == REFEREE and (info is None or identity["model_version"] == info.version)
-    return same_data and same_code
-
-
-def variant(record: Record, registry: Registry) -> str:
-    """The settings of a run that differ from its preset's, as "name=value name=value"."""
-    info = registry.models.get(record.model)
-    if info is None:
-        return ""
-    usual = as_dict(resolve(info, record.content["preset"], record.content["dataset"]))
-    settings: dict[str, object] = record.content["identity"]["settings"]
-    return " ".join(f"{name}={value}" for name, value in settings.items() if usual.get(name, ...) != value)
-
-
-def protocols_served(settings: Mapping[str, object]) -> list[Protocol]:
-    """The protocols that agree with a run's protocol settings: the plain ones, else those with other numberings."""
-    renumbered = [with_numbering(p, n) for p in PROTOCOLS.values() for n in ("appearance", "train", "random")]
-    for group in (list(PROTOCOLS.values()), list({p.name: p for p in renumbered}.values())):
-        fits = [p for p in group if all(asdict(p).get(name) == value for name, value in settings.items())]
-        if fits:
-            return fits
-    return []
-
-
-def _csv(columns: tuple[str, ...], rows: Iterable[Mapping[str, str]]) -> str:
+def csv_lines(columns: tuple[str, ...], rows: Iterable[Mapping[str, str]]) -> str:
+    """Rows under a head of column names, lines ending in a line feed."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()

@@ -22,17 +22,18 @@ _COMMANDS: dict[Mark, str] = {"": "%s", "best": r"\textbf{%s}", "second": r"\und
 
 def latex_table(table: Table) -> str:
     """The table as LaTeX; everything that comes from data or models is escaped."""
+    leads = "l" * len(table.leads)
     width = len(table.columns) * (2 if table.has_paper else 1)
     lines = [
         r"\begin{table*}[t]",
         rf"\centering{_size(table)}",
         rf"\caption{{{latex_text(table.caption)}.{_caption_end(table)}}}",
-        rf"\begin{{tabular}}{{l*{{{width}}}{{r}}}}",
+        rf"\begin{{tabular}}{{l{leads}*{{{width}}}{{r}}}}",
         r"\toprule",
         *_head(table),
     ]
     for panel in table.panels:
-        lines += [r"\midrule", *_panel(panel, table, width)]
+        lines += [r"\midrule", *_panel(panel, table, 1 + len(leads) + width)]
     lines += [r"\bottomrule", r"\end{tabular}", "", *_notes(table), r"\end{table*}", r"\PodiumEnd"]
     return _HEAD % _counter(table.number) + "\n".join(lines) + "\n"
 
@@ -45,7 +46,7 @@ def _counter(number: str) -> int:
 def _size(table: Table) -> str:
     """Letters and gaps that keep the widest tables, with spreads beside the paper's figures, on the page."""
     spread = any(cell.std is not None for panel in table.panels for row in panel.rows for cell in row.cells)
-    gap, letters = ("2pt", r"\scriptsize") if spread and table.has_paper else ("3.5pt", r"\footnotesize")
+    gap, letters = ("1.5pt", r"\scriptsize") if spread and table.has_paper else ("3.5pt", r"\footnotesize")
     return rf"{letters}\setlength{{\tabcolsep}}{{{gap}}}"
 
 
@@ -57,7 +58,7 @@ def _caption_end(table: Table) -> str:
 def _head(table: Table) -> list[str]:
     names = [latex_text(name) for name in table.columns]
     if not table.has_paper:
-        return [" & ".join(["", *names]) + r" \\"]
+        return [" & ".join(["", *map(latex_text, table.leads), *names]) + r" \\"]
     over = " & ".join(rf"\multicolumn{{2}}{{c}}{{{name}}}" for name in names)
     rules = " ".join(rf"\cmidrule(lr){{{at}-{at + 1}}}" for at in range(2, 2 * len(names) + 2, 2))
     under = " & ".join(["ours & paper"] * len(names))
@@ -66,12 +67,13 @@ def _head(table: Table) -> list[str]:
 
 def _panel(panel: Panel, table: Table, width: int) -> list[str]:
     lines = []
-    if panel.protocol:
-        lines.append(rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{Protocol: {latex_text(panel.protocol)}}}}} \\")
+    over = panel.heading or (f"Protocol: {panel.protocol}" if panel.protocol else "")
+    if over:
+        lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex_text(over)}}}}} \\")
     before = None
     for row in panel.rows:
         if before is not None and row.kind != before:
-            lines.append(rf"\cmidrule{{1-{width + 1}}}")
+            lines.append(rf"\cmidrule{{1-{width}}}")
         lines.append(_row(row, table))
         before = row.kind
     return lines
@@ -80,6 +82,7 @@ def _panel(panel: Panel, table: Table, width: int) -> list[str]:
 def _row(row: Row, table: Table) -> str:
     numbers = ",".join(map(str, row.notes))
     cells = [latex_text(row.title) + (rf"\textsuperscript{{{numbers}}}" if numbers else "")]
+    cells += map(latex_text, row.leads)
     for cell in row.cells:
         cells.append(_ours(cell, row.digits))
         if table.has_paper:

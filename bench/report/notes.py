@@ -6,35 +6,53 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.protocols import Protocol
+from bench.report.shown import brief
 from bench.report.specs import TableSpec
-from bench.runs.plan import DatasetCard, Entry, Plan
+from bench.report.text_models import model_notes
+from bench.runs.plan import DatasetCard, Plan
 from bench.settings import PRESETS
 
 
 def general_notes(spec: TableSpec, plan: Plan, has_paper: bool) -> tuple[str, ...]:
-    """Sentences on dataset, preset, protocols, seeds, device, marks and the paper's figures."""
+    """Sentences on dataset, preset, protocols, seeds, device, text models, marks and the paper's figures."""
     card = plan.card
-    shown = [e for e in plan.entries if e.record and spec.task in e.info.tasks]
+    texts = model_notes((e for e in plan.entries if spec.task in e.info.tasks), spec.task)
     notes = [
-        f"Dataset: {card.name} ({card.source}); {card.evaluated:,} users are evaluated.",
-        f"Preset: {plan.preset} ({PRESETS.get(plan.preset, 'unknown')}). {_devices(plan)}",
+        *run_notes(plan),
         _seeds(plan),
-        *(f"Protocol {protocol.name}: {protocol_in_words(protocol)}." for protocol in plan.protocols),
+        *(f"Protocol {each.name}: {protocol_in_words(each, text_models=bool(texts))}." for each in plan.protocols),
+        *changed_settings(plan),
+        *texts,
     ]
-    changed = [f"{model}.{name}={value}" for model, each in plan.overrides.items() for name, value in each.items()]
-    if changed:
-        notes.append(f"Settings changed from the preset's: {', '.join(changed)}.")
-    backbones = _backbones(shown)
-    if backbones:
-        notes.append(f"Backbone: {', '.join(backbones)}.")
     probes = list(dict.fromkeys(e.info.title for e in plan.entries if e.info.family == "probe"))
     marked = "The best figure of a column is marked as best, the next as second"
     notes.append(f"{marked}; {' and '.join(probes)} learns nothing and takes no part." if probes else f"{marked}.")
     if has_paper:
         printed = f"Paper: what Table {spec.number} of POD (CIKM 2023) prints for this dataset."
         notes.append(f"{printed} {spec.remark}".rstrip())
-    notes.extend(_data_notes(card))
+    notes.extend(data_notes(card))
     return tuple(notes)
+
+
+def run_notes(plan: Plan) -> list[str]:
+    """Sentences on dataset, preset and device."""
+    card = plan.card
+    return [
+        f"Dataset: {card.name} ({card.source}); {card.evaluated:,} users are evaluated.",
+        f"Preset: {plan.preset} ({PRESETS.get(plan.preset, 'unknown')}). {_devices(plan)}",
+    ]
+
+
+def changed_settings(plan: Plan) -> list[str]:
+    """A sentence on what differs from the preset's, of the models that the plan is about."""
+    models = {entry.info.name for entry in plan.entries}
+    changed = [
+        f"{model}.{name}={brief(value.strip())}"
+        for model, each in plan.overrides.items()
+        for name, value in each.items()
+        if model in models
+    ]
+    return [f"Settings changed from the preset's: {', '.join(changed)}."] if changed else []
 
 
 def size_notes(card: DatasetCard, has_paper: bool) -> tuple[str, ...]:
@@ -45,29 +63,50 @@ def size_notes(card: DatasetCard, has_paper: bool) -> tuple[str, ...]:
     ]
     if has_paper:
         notes.append("Paper: what Table 1 of POD (CIKM 2023) prints for this dataset.")
-    return (*notes, *_data_notes(card))
+    return (*notes, *data_notes(card))
 
 
-def protocol_in_words(protocol: Protocol) -> str:
-    """A protocol's settings as a phrase."""
-    ids = {
-        "appearance": "items numbered by first appearance in whole histories",
-        "train": "items numbered by first appearance in training",
-        "random": "items numbered at random",
-    }[protocol.item_numbering]
+NUMBERED = {
+    "appearance": "items numbered by first appearance in whole histories",
+    "train": "items numbered by first appearance in training",
+    "random": "items numbered at random",
+}
+
+
+def protocol_in_words(protocol: Protocol, *, text_models: bool = False) -> str:
+    """A protocol's settings as a phrase. text_models: with those that touch text models alone."""
+    return f"{NUMBERED[protocol.item_numbering]}; {but_numbers_in_words(protocol, text_models=text_models)}"
+
+
+def but_numbers_in_words(protocol: Protocol, *, text_models: bool = False) -> str:
+    """The same without how items are numbered."""
     history = "generated lists may hold history items" if protocol.keep_history else "no list holds history items"
     repeats = "an item counts as often as it is generated" if protocol.per_occurrence else "an item counts once"
-    return f"{ids}; {history}; {repeats}"
+    words = f"{history}; {repeats}"
+    return f"{words}; text models: {_text_models_in_words(protocol)}" if text_models else words
 
 
-def _backbones(entries: list[Entry]) -> list[str]:
-    """What language model stands behind which row, as its record's settings say."""
-    found: dict[str, None] = {}
-    for entry in entries:
-        settings = entry.record.content["identity"]["settings"] if entry.record else {}
-        if "backbone" in settings:
-            found[f"{entry.info.title} on {settings['backbone']}"] = None
-    return list(found)
+def _text_models_in_words(protocol: Protocol) -> str:
+    """What a protocol decides for text models that leave it open: training, then search."""
+    told = (
+        (protocol.held_out_pairs, "explanations of held-out pairs trained on", "held-out pairs kept out of training"),
+        (protocol.count_padding, "losses count padding", "losses leave padding out"),
+        (protocol.mask_cross_attention, "cross-attention masked", "cross-attention sees padding"),
+        (protocol.shuffle_first_pass, "every pass shuffled", "first pass in the data's order"),
+        (
+            protocol.whole_history_negatives,
+            "top-N training avoids whole histories, held-out items included",
+            "top-N training avoids training items",
+        ),
+        (protocol.redraw_validation, "validation negatives redrawn each epoch", "validation negatives fixed"),
+        (protocol.reset_patience, "patience reset by progress", "patience never reset"),
+        (
+            protocol.constrained,
+            "search held to real items, candidates in top-N",
+            "free search, what names no item replaced at random",
+        ),
+    )
+    return ", ".join([f"K = {protocol.prompt_vectors}", *(yes if holds else no for holds, yes, no in told)])
 
 
 def _devices(plan: Plan) -> str:
@@ -92,6 +131,7 @@ def _seeds(plan: Plan) -> str:
     return f"Seeds: {seeds}; mean ± standard deviation over seeds; models without randomness ran once."
 
 
-def _data_notes(card: DatasetCard) -> list[str]:
+def data_notes(card: DatasetCard) -> list[str]:
+    """A sentence on what was dropped or cut of the source's data."""
     counted = [f"{note.count:,} {note.rule}" for note in card.notes if note.count]
     return [f"Data: {'; '.join(counted)}."] if counted else []

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from bench.errors import UserError
+from bench.protocols import PROTOCOLS, Protocol, with_numbering
+from bench.splits import Numbering
 from bench.tasks import TaskName
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table of the paper.
+    """A table of the paper, or one of ours.
 
     number:  as on the command line.
     caption: as the paper puts it.
@@ -20,7 +22,10 @@ class TableSpec:
     metrics: its columns, in the paper's order.
     paper:   model names of its printed rows, in the paper's order.
     remark:  where the paper's figures come from, if that matters for comparing.
-    added:   rows the paper does not have: rules that put the numbers in perspective, and models that cost nothing more.
+    added:   rows the paper does not have: rules that put the numbers in perspective, models that cost nothing more, and
+             text models with one token an item.
+    numberings: it has its own runs, under each of these item numbers and `sound` in all else; empty: its runs are those
+             of the protocols asked for.
     """
 
     number: str
@@ -30,12 +35,19 @@ class TableSpec:
     paper: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     remark: str = ""
+    numberings: tuple[Numbering, ...] = ()
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols of a table with its own runs, one an item numbering."""
+        return [with_numbering(PROTOCOLS["sound"], numbering) for numbering in self.numberings]
 
     @property
     def models(self) -> tuple[str, ...]:
         return self.paper + self.added
 
 
+_INDEPENDENT = ("p5-independent", "pod-independent")
 _RULES = ("popularity", "item-knn", "sequential-rules", "id-order")
 
 TABLES: dict[str, TableSpec] = {
@@ -46,7 +58,7 @@ TABLES: dict[str, TableSpec] = {
         "sequential",
         ("HR@5", "NDCG@5", "HR@10", "NDCG@10"),
         ("caser", "hgn", "gru4rec", "bert4rec", "fdsa", "sasrec", "s3rec", "p5", "pod"),
-        ("sasrec-pairwise", *_RULES),
+        (*_INDEPENDENT, "sasrec-pairwise", *_RULES),
         "Its figures of Caser to S3-Rec are those of the S3-Rec paper: trained against single negatives, not tuned; "
         "here all but SASRec (pairwise) are trained with cross-entropy over the catalogue.",
     ),
@@ -56,17 +68,31 @@ TABLES: dict[str, TableSpec] = {
         "topn",
         ("HR@1", "HR@5", "NDCG@5", "HR@10", "NDCG@10"),
         ("mf", "mlp", "p5", "pod"),
-        (*_RULES, "sasrec"),
+        (*_INDEPENDENT, *_RULES, "sasrec"),
+    ),
+}
+
+
+# Tables of ours, written only where --tables names them: their runs are no part of the paper's.
+EXTRA_TABLES: dict[str, TableSpec] = {
+    "leak": TableSpec(
+        "leak",
+        "What item numbers give away, sequential recommendation",
+        "sequential",
+        ("HR@5", "NDCG@5", "HR@10", "NDCG@10"),
+        added=("id-order", "pod-sequential"),
+        numberings=("appearance", "train", "random"),
     ),
 }
 
 
 def table(number: str) -> TableSpec:
-    """The table of that number; UserError with a suggestion otherwise."""
-    if number in TABLES:
-        return TABLES[number]
-    close = get_close_matches(number, TABLES, n=1, cutoff=0.4)
-    hint = f"did you mean '{close[0]}'?" if close else f"there are tables {', '.join(TABLES)}"
+    """The table of that number or name; UserError with a suggestion otherwise."""
+    known = {**TABLES, **EXTRA_TABLES}
+    if number in known:
+        return known[number]
+    close = get_close_matches(number, known, n=1, cutoff=0.4)
+    hint = f"did you mean '{close[0]}'?" if close else f"there are tables {', '.join(known)}"
     raise UserError(f"unknown table '{number}'", "--tables", hint)
 
 

@@ -20,7 +20,8 @@ class Cell:
     """One figure of ours and the paper's.
 
     value:   the mean over seeds; None where there is none.
-    std:     the standard deviation over seeds (n - 1 in the denominator); None for one seed.
+    std:     what stands behind ±: the standard deviation over seeds (n - 1 in the denominator), None for one seed; in
+             the leak table the standard error over users.
     n_seeds: runs behind the mean.
     n_users: users behind each run's figure.
     paper:   what the paper prints in this place; None where it prints nothing.
@@ -44,6 +45,7 @@ class Row:
     notes:  numbers (from 1) of the table's footnotes that explain it.
     kind:   a row that the paper has, one it has not, the improvement, or a size (Table 1).
     digits: decimals; 0: whole numbers with separators.
+    leads:  texts between title and cells, one a lead column of the table.
     """
 
     model: str
@@ -52,14 +54,16 @@ class Row:
     notes: tuple[int, ...] = ()
     kind: Kind = "paper"
     digits: int = METRIC_DIGITS
+    leads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The rows under one protocol; protocol "": the table knows none."""
+    """The rows under one protocol; protocol "": the table knows none. heading: what else its rows have in common."""
 
     protocol: str
     rows: tuple[Row, ...]
+    heading: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Table:
     has_paper: whether the paper prints figures for this dataset.
     notes:     sentences for all of it.
     footnotes: texts that rows refer to by number.
+    leads:     heads of the columns of text between titles and figures; none where the paper has figures.
     """
 
     number: str
@@ -81,6 +86,12 @@ class Table:
     has_paper: bool
     notes: tuple[str, ...] = ()
     footnotes: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How it is called where it has no number of its own."""
+        return f"Table {self.number}" if self.number.isdigit() else f"{self.number.capitalize()} table"
 
 
 @dataclass

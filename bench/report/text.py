@@ -10,9 +10,10 @@ _SIGNS = {"": "", "best": "*", "second": "+"}
 
 def text_table(table: Table) -> str:
     """A table in aligned columns with its notes; `*` the best of a column, `+` the second."""
-    lines = [f"Table {table.number}. {plain(table.caption)}"]
+    lines = [f"{table.label}. {plain(table.caption)}"]
     for panel in table.panels:
-        lines.append(f"[{plain(panel.protocol)}]" if panel.protocol else "")
+        over = panel.heading or panel.protocol
+        lines.append(f"[{plain(over)}]" if over else "")
         lines.extend(_ruled(_aligned([_head(table), *(_line(row, table) for row in panel.rows)]), panel))
     lines.extend(f"  ({number}) {plain(note)}" for number, note in enumerate(table.footnotes, start=1))
     lines.extend(f"  {plain(note)}" for note in table.notes)
@@ -32,12 +33,12 @@ def _ruled(lines: list[str], panel: Panel) -> list[str]:
 
 def _head(table: Table) -> list[str]:
     columns = [[plain(name), "paper"] if table.has_paper else [plain(name)] for name in table.columns]
-    return ["", *(name for pair in columns for name in pair)]
+    return ["", *map(plain, table.leads), *(name for pair in columns for name in pair)]
 
 
 def _line(row: Row, table: Table) -> list[str]:
     numbers = "".join(f" ({number})" for number in row.notes)
-    cells = [f"{plain(row.title)}{numbers}"]
+    cells = [f"{plain(row.title)}{numbers}", *map(plain, row.leads)]
     for cell in row.cells:
         cells.append(_ours(cell, row.digits))
         if table.has_paper:

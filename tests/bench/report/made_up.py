@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 
 from bench.data.dataset import DataNote
@@ -25,6 +25,13 @@ BOTH = tuple(PROTOCOLS.values())
 TASKS = ("sequential", "topn")
 
 
+def tied(backbone, **more):
+    """Settings of a text model with these defaults."""
+    values = {"backbone": backbone, **more}
+    fields = [(name, type(value), field(default=value)) for name, value in values.items()]
+    return make_dataclass("TextSettings", fields, frozen=True)
+
+
 def info(name, title=None, family="sequential", settings=None, **more):
     more = {"factory": "nowhere:Nothing", **({"settings": settings} if settings else {}), **more}
     return ModelInfo(name, title or name, family, TASKS, **more)
@@ -34,10 +41,11 @@ def card(name="beauty", source="authors' folder", notes=NOTES):
     return DatasetCard(name, source, 22363, 12101, 198502, 0.07335, 22360, (), "data", "split", notes)
 
 
-def record(job, figures, device="cpu"):
-    """figures: metric -> value, the same for both tasks."""
+def record(job, figures, device="cpu", facts=None):
+    """figures: metric -> value, the same for both tasks. facts: what the model noted of itself."""
     metrics = {task: {**figures, "n": 22360} for task in job.info.tasks}
     content = {"key": job.key, "identity": job.identity, "dataset": job.dataset, "preset": job.preset}
+    content |= {"facts": facts} if facts else {}
     return Record(Path("nowhere"), {**content, "title": job.info.title, "device": device, "metrics": metrics})
 
 
@@ -50,9 +58,10 @@ class Bench:
     """A registry of models and the values of their runs.
 
     values: model -> value, or seed -> value, or (protocol, seed) -> value; a text is the reason of a failure.
+    facts:  (model, protocol) -> what its record says of itself.
     """
 
-    def __init__(self, models, values, *, seeds=(0,), protocols=BOTH, dataset=None, **options):
+    def __init__(self, models, values, *, seeds=(0,), protocols=BOTH, dataset=None, facts=None, **options):
         self.registry = Registry({model.name: model for model in models}, {})
         self.card = dataset or card()
         names = [model.name for model in models]
@@ -66,6 +75,8 @@ class Bench:
             if isinstance(value, str):
                 failures.append(Failure(entry.job.key, entry.info.name, value))
             elif value is not None:
-                found[entry.job.key] = record(entry.job, value if isinstance(value, dict) else flat(value))
+                noted = (facts or {}).get((entry.info.name, entry.protocol.name))
+                figures = value if isinstance(value, dict) else flat(value)
+                found[entry.job.key] = record(entry.job, figures, facts=noted)
         self.records = list(found.values())
         attach(self.plan, self.records, failures)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up import Bench, LlmSettings, card, info
+from made_up import Bench, LlmSettings, card, info, tied
 
 from bench.data.dataset import DataNote
 from bench.protocols import PROTOCOLS
@@ -64,7 +64,7 @@ def test_table_csv_is_tidy(bench, tmp_path):
     paths = write_table(build_table(TABLES["2"], bench.plan), tmp_path)
     assert [path.name for path in paths] == ["table2.csv", "table2.tex"]
     rows = read(paths[0])
-    assert tuple(rows[0]) == TABLE_COLUMNS and len(rows) == 2 * 4 * (9 + 1 + 5)
+    assert tuple(rows[0]) == TABLE_COLUMNS and len(rows) == 2 * 4 * (9 + 1 + 7)
     found = {(row["protocol"], row["model"], row["metric"]): row for row in rows}
     cell = found["sound", "sasrec", "HR@5"]
     expected = {"value": "0.0450", "std": "0.0071", "n_seeds": "2", "n_users": "22360", "paper": "0.0387", "note": ""}
@@ -137,7 +137,7 @@ def test_protocols_that_a_run_serves(settings, names):
 def test_latex_by_structure(bench):
     text = latex_table(build_table(TABLES["2"], bench.plan))
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 2 + 2 * (1 + 9 + 1 + 5)
+    assert len(rows) == 2 + 2 * (1 + 9 + 1 + 7)
     assert {line.count("&") for line in rows if "multicolumn" not in line} == {8}
     assert r"SASREC & \underline{0.0450}{\tiny$\pm$0.0071} & 0.0387" in text
     assert r"POD & \textbf{0.0625}" in text and r"\textbf{0.0537}" in text
@@ -173,7 +173,11 @@ def test_latex_compiles(bench, hostile, tmp_path):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_the_widest_table_fits_the_page(tmp_path):
     names = [name for name in TABLES["3"].models if name not in ("p5", "pod")]
-    models = [info(name, name.title()) for name in names]
+    models = [info(name, name.title()) for name in names if not name.endswith("independent")]
+    scratch = tied("scratch:mini")
+    models += [
+        info(f"{name}-independent", f"{name.upper()} (a token an item)", "llm", scratch) for name in ("p5", "pod")
+    ]
     wide = Bench(models, {name: {0: 0.1, 1: 0.2} for name in names}, seeds=(0, 1))
     write_table(build_table(TABLES["3"], wide.plan), tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table3.tex"]
