@@ -15,15 +15,17 @@ from bench.options import Options
 from bench.progress import Progress
 from bench.protocols import PROTOCOLS
 from bench.report.build import build_table
-from bench.report.files import write_metrics, write_table, write_text
+from bench.report.files import write_free_search, write_metrics, write_table, write_text
+from bench.report.groups import FILE, Groups, read_groups, write_groups
+from bench.report.leak import build_leak, write_leak
 from bench.report.published import paper_title
-from bench.report.specs import models_of
+from bench.report.specs import TableSpec, models_of
 from bench.report.text import text_table
 from bench.runs.failure import read_failures
 from bench.runs.identity import Job
 from bench.runs.outside import judge_file
 from bench.runs.perform import Means, Outcome, perform
-from bench.runs.plan import DatasetCard, Plan, attach, estimate_seconds, make_plan, read_card
+from bench.runs.plan import DatasetCard, Plan, attach, estimate_seconds, make_plan, read_card, union
 from bench.runs.record import Record, read_records
 from bench.runs.workspace import card_path, prepare, preset_folder
 from bench.scoring import verdict_json, verdict_text
@@ -38,12 +40,23 @@ class Work:
 
     split:   None where nothing is to be run.
     records: what was found in its folder when last looked.
+    own:     table -> the plan of a table that has its own runs.
     """
 
     plan: Plan
     folder: Path
     split: Split | None
     records: list[Record] = field(default_factory=list)
+    own: dict[str, Plan] = field(default_factory=dict)
+
+    @property
+    def plans(self) -> list[Plan]:
+        return [self.plan, *self.own.values()]
+
+    @property
+    def whole(self) -> Plan:
+        """Everything to be run, as one plan."""
+        return union(self.plans)
 
     @property
     def runs(self) -> Path:
@@ -73,21 +86,27 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
     explains = any("explanation" in registry.models[name].tasks for name in asked if name in registry.models)
     for text in options.datasets:
         card, split = _card(text, options, progress, explains)
-        plan = make_plan(
-            card,
-            options.preset,
-            shown_models(options),
-            registry,
-            list(options.protocols),
-            list(options.seeds),
-            options.overrides,
-            asked=asked,
-        )
-        works.append(Work(plan, preset_folder(options.out, card.name, options.preset), split))
+        works.append(Work(_plan(card, options, registry), preset_folder(options.out, card.name, options.preset), split))
+        own = (spec for spec in options.tables if spec.numberings)
+        works[-1].own.update({spec.number: _plan(card, options, registry, spec) for spec in own})
         if options.report_only:
             _need_runs(works[-1])
         look_up(works[-1], options, replacing=options.force and not options.report_only and not options.dry_run)
     return works
+
+
+def _plan(card: DatasetCard, options: Options, registry: Registry, spec: TableSpec | None = None) -> Plan:
+    """The plan of a table that has its own runs, or of all that have not."""
+    return make_plan(
+        card,
+        options.preset,
+        shown_models(options, spec),
+        registry,
+        spec.protocols if spec else list(options.protocols),
+        list(options.seeds),
+        options.overrides,
+        asked=options.models,
+    )
 
 
 def _card(text: str, options: Options, progress: Progress, explains: bool) -> tuple[DatasetCard, Split | None]:
@@ -131,21 +150,31 @@ def _need_runs(work: Work) -> None:
         raise UserError(f"no runs under preset '{work.plan.preset}'", str(work.folder), fix)
 
 
-def shown_models(options: Options) -> list[str]:
-    """Every model with a row in the tables, and those asked for beside them."""
-    return list(dict.fromkeys([*models_of(options.tables), *(options.models or ())]))
+def shown_models(options: Options, spec: TableSpec | None = None) -> list[str]:
+    """Every model with a row in the tables, and those asked for that have a row in none.
+
+    spec: a table that has its own runs: its models; None: those of the other tables.
+    """
+    if spec is not None:
+        return list(spec.models)
+    known = models_of(options.tables)
+    beside = (name for name in options.models or () if name not in known)
+    return [*models_of(spec for spec in options.tables if not spec.numberings), *beside]
 
 
 def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
     """Attach what records and failures there are. replacing: pass over records that are to be replaced."""
-    skip = {job.folder for job in work.plan.jobs(force=True)} if replacing else set()
-    work.records = read_records(work.runs, skip)
-    attach(work.plan, work.records, read_failures(work.runs), shown_models(options))
+    skip = {job.folder for job in work.whole.jobs(force=True)} if replacing else set()
+    work.records, failures = read_records(work.runs, skip), read_failures(work.runs)
+    attach(work.plan, work.records, failures, shown_models(options))
+    for spec in options.tables:
+        if spec.numberings:
+            attach(work.own[spec.number], work.records, failures, shown_models(options, spec))
 
 
 def dry_run(work: Work, options: Options) -> str:
     """What the command would do."""
-    return forecast(work.plan, work.runs, work.records, force=options.force, jobs=options.jobs)
+    return forecast(work.whole, work.runs, work.records, force=options.force, jobs=options.jobs)
 
 
 def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
@@ -165,10 +194,10 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
         offline=options.offline,
         data_dir=options.data_dir,
     )
-    outcomes = perform(work.plan.jobs(force=options.force), work.split, work.runs, means, guess)
+    outcomes = perform(work.whole.jobs(force=options.force), work.split, work.runs, means, guess)
     look_up(work, options)
     busy = {outcome.job.key: outcome.reason for outcome in outcomes if outcome.state == "busy"}
-    for entry in work.plan.entries:
+    for entry in (entry for plan in work.plans for entry in plan.entries):
         if entry.record is None and entry.job is not None:
             entry.reason = busy.get(entry.job.key, entry.reason)
             entry.failed = entry.failed and entry.job.key not in busy
@@ -176,16 +205,29 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
 
 
 def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
-    """Write metrics.csv and the tables; yields each table as text, then where the files are."""
-    paths = [work.folder / "metrics.csv"]
-    write_metrics(work.records, registry, work.plan.card, paths[0])
+    """Write metrics.csv, free_search.csv and the tables; yields each table as text, then where the files are."""
+    card, paths = work.plan.card, [work.folder / "metrics.csv"]
+    write_metrics(work.records, registry, card, paths[0])
+    paths += write_free_search(work.records, registry, card, work.folder / "free_search.csv")
     renumbered = any(protocol not in PROTOCOLS.values() for protocol in options.protocols)
     suffix = f"-{options.numbering}-ids" if renumbered else ""
     for spec in options.tables:
-        table = build_table(spec, work.plan)
-        paths += write_table(table, work.folder, suffix)
+        if spec.numberings:
+            table = build_leak(spec, work.own[spec.number], _groups(work))
+            paths += write_leak(table, work.folder)
+        else:
+            table = build_table(spec, work.plan)
+            paths += write_table(table, work.folder, suffix)
         yield text_table(table)
     yield "\n".join(["written:", *(f"  {path}" for path in paths)]) + "\n"
+
+
+def _groups(work: Work) -> Groups | None:
+    """Whose test item its number gives away: written where the data is there, so that later reports need none."""
+    path = work.folder.parent / FILE
+    if work.split is not None:
+        write_groups(work.split, path)
+    return read_groups(path, work.plan.card.split_fingerprint)
 
 
 def exit_code(works: Iterable[Work], outcomes: Iterable[Outcome], options: Options) -> int:
@@ -196,7 +238,7 @@ def exit_code(works: Iterable[Work], outcomes: Iterable[Outcome], options: Optio
     if any(outcome.state == "failed" for outcome in outcomes):
         return 1
     for work in works:
-        for entry in work.plan.entries:
+        for entry in work.whole.entries:
             excused = options.models is None and entry.obstacle and not entry.info.missing_packages()
             if entry.asked and entry.record is None and not excused:
                 return 1

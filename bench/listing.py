@@ -14,7 +14,7 @@ from bench.errors import UserError
 from bench.models import ModelInfo, Registry
 from bench.report.inert import plain
 from bench.report.published import paper_title
-from bench.report.specs import TABLES, TableSpec
+from bench.report.specs import EXTRA_TABLES, TABLES, TableSpec
 from bench.runs.plan import DatasetCard, read_card
 from bench.runs.workspace import card_path
 from bench.settings import PRESETS, documented
@@ -28,7 +28,7 @@ def listing(registry: Registry) -> str:
     lines += [line for info in registry.models.values() for line in _model(info)]
     lines += [f"  cannot be loaded: {name} ({plain(reason)})" for name, reason in registry.broken.items()]
     lines += ["", "tables:"]
-    lines += [line for spec in TABLES.values() for line in _table(spec, registry)]
+    lines += [line for spec in (*TABLES.values(), *EXTRA_TABLES.values()) for line in _table(spec, registry)]
     lines += ["", "presets:", *(f"  {name:<18}{text}" for name, text in PRESETS.items())]
     return "\n".join(lines) + "\n"
 
@@ -51,6 +51,9 @@ def _model(info: ModelInfo) -> list[str]:
 
 def _table(spec: TableSpec, registry: Registry) -> list[str]:
     lines = [f"  {spec.number:<18}{spec.caption}{': ' + ', '.join(spec.metrics) if spec.metrics else ''}"]
+    if spec.numberings:
+        runs = f"{', '.join(spec.models)} under item numbers {', '.join(spec.numberings)}"
+        lines.append(f"  {'':<18}not among those written by default: --tables {spec.number}; runs {runs}")
     absent = [paper_title(name) or name for name in spec.paper if name not in registry.models]
     return [*lines, f"  {'':<18}not in this version: {', '.join(absent)}"] if absent else lines
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,14 @@ def make_plan(
     return plan
 
 
+def union(plans: Sequence[Plan]) -> Plan:
+    """The first plan with the entries of all: each model, protocol and seed once."""
+    entries: dict[tuple[str, Protocol, int], Entry] = {}
+    for entry in (entry for plan in plans for entry in plan.entries):
+        entries.setdefault((entry.info.name, entry.protocol, entry.seed), entry)
+    return replace(plans[0], entries=list(entries.values()))
+
+
 def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = (), names: Iterable[str] = ()) -> Plan:
     """Put records and reasons to the entries of a plan; again after running, to see what is new.
 
@@ -182,7 +190,6 @@ def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = 
     records = list(records)
     by_key = {record.key: record for record in records}
     failed = {failure.key: failure for failure in failures}
-    made = {(record.model, record.seed) for record in records}
     for entry in plan.entries:
         key = entry.job.key if entry.job else ""
         entry.record = by_key.get(key, None if entry.job else entry.record)
@@ -191,8 +198,9 @@ def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = 
         if entry.record is not None:
             entry.reason = ""
         elif not entry.obstacle:
-            stale = STALE if (entry.info.name, entry.seed) in made else NOT_RUN
-            entry.reason = failure.reason if failure is not None else stale
+            same = (r for r in records if (r.model, r.seed) == (entry.info.name, entry.seed))
+            stale = any(_fits(record, entry.protocol) for record in same)
+            entry.reason = failure.reason if failure is not None else STALE if stale else NOT_RUN
     known = {entry.info.name for entry in plan.entries}
     for name in names:
         if name not in known:
@@ -203,16 +211,20 @@ def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = 
 def _unregistered(plan: Plan, name: str, records: list[Record]) -> Iterable[Entry]:
     """Entries of a model that only its records tell of, the newest settings unknown: one record a seed and protocol."""
     for protocol in plan.protocols:
-        values = asdict(protocol)
         seen: set[int] = set()
         for record in records:
-            settings: dict[str, Any] = record.content["identity"]["protocol"]
-            fits = all(values.get(key) == value for key, value in settings.items())
-            if record.model == name and fits and record.seed not in seen:
+            if record.model == name and _fits(record, protocol) and record.seed not in seen:
                 seen.add(record.seed)
                 tasks: Any = tuple(record.metrics)
                 info = ModelInfo(name, record.content["title"], "unknown", tasks, "")
                 yield Entry(info, protocol, record.seed, None, False, record=record, reason="")
+
+
+def _fits(record: Record, protocol: Protocol) -> bool:
+    """Whether a run saw nothing that the protocol has otherwise."""
+    settings: dict[str, Any] = record.content["identity"]["protocol"]
+    values = asdict(protocol)
+    return all(values.get(name) == value for name, value in settings.items())
 
 
 def obstacle_of(info: ModelInfo, card: DatasetCard) -> str:

@@ -10,10 +10,20 @@ from fakes import ASCENDING, NUMBERED, REGISTRY, STEPPER, make_job, run, tiny_da
 
 from bench.errors import UserError
 from bench.models import Registry
-from bench.protocols import PROTOCOLS
+from bench.protocols import PROTOCOLS, with_numbering
 from bench.ragged import Ragged
 from bench.runs.failure import Failure
-from bench.runs.plan import NOT_RUN, STALE, DatasetCard, attach, estimate_seconds, make_plan, read_card, write_card
+from bench.runs.plan import (
+    NOT_RUN,
+    STALE,
+    DatasetCard,
+    attach,
+    estimate_seconds,
+    make_plan,
+    read_card,
+    union,
+    write_card,
+)
 from bench.runs.record import read_records
 from bench.runs.workspace import card_path, prepare
 from bench.splits import make_split
@@ -101,6 +111,26 @@ def test_a_record_of_other_settings_is_not_taken_but_mentioned(card, tmp_path):
     run(make_job(STEPPER, split, steps=1), split, tmp_path)
     made = attach(plan(card, ["stepper"]), read_records(tmp_path))
     assert [entry.reason for entry in made.of("stepper", BOTH[1])] == [STALE, NOT_RUN]
+
+
+def test_a_record_under_other_item_numbers_is_no_older_one(card, tmp_path):
+    split = tiny_split()
+    run(make_job(NUMBERED, split, protocol="sound"), split, tmp_path)
+    protocols = [with_numbering(BOTH[1], numbering) for numbering in ("appearance", "train", "random")]
+    made = attach(make_plan(card, "smoke", ["numbered"], REGISTRY, protocols, [0]), read_records(tmp_path))
+    assert [entry.reason for entry in made.entries] == [NOT_RUN, "", NOT_RUN]
+
+
+def test_plans_together_have_each_run_once(card):
+    renumbered = [with_numbering(BOTH[1], numbering) for numbering in ("train", "random")]
+    first, second = plan(card), make_plan(card, "smoke", ["numbered", "ascending"], REGISTRY, renumbered, [0])
+    whole = union([first, second])
+    assert whole.entries[: len(first.entries)] == first.entries
+    more = [(entry.info.name, entry.protocol.name) for entry in whole.entries[len(first.entries) :]]
+    assert more == [("numbered", "sound+random-ids"), ("ascending", "sound+random-ids")]
+    assert {job.key for job in whole.jobs()} == {job.key for made in (first, second) for job in made.jobs()}
+    assert whole.protocols == first.protocols and len(whole.jobs()) == len(first.jobs()) + 1
+    assert union([first]).entries == first.entries and len(first.entries) == 8
 
 
 def test_a_model_that_only_its_records_tell_of(card, tmp_path):
