@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from bench.models import Context, Pairs, Training
-from bench.ragged import BoolArray, FloatArray, IntArray
+from bench.ragged import BoolArray, FloatArray, IntArray, Ragged
 from bench.tasks import Queries, Ranking, select_top
 from pod.batches import TASK_NUMBERS, Batch, Examples, Shape, make_batch
-from pod.beam import EXPLANATION, RANKING, Search, beam_search
+from pod.beam import EXPLANATION, RANKING, beam_search
 from pod.building import Built
 from pod.constrained import score_candidates, search_items
 from pod.decoder import Decoder, Memory
@@ -31,7 +31,7 @@ from pod.variants import PodSettings
 _INVALID = 41
 # How many users a constrained run asks freely too, to say what it was spared.
 _AUDITED = 1000
-# Keys and values of all layers are kept for a batch of users: so many input tokens at most.
+# Beams of so many users at most are kept at a time: short inputs would otherwise make batches of thousands.
 _ROWS = 512
 
 
@@ -70,9 +70,9 @@ class Answerer:
                 sentences[row] = sentence
         return sentences
 
-    def _examples(self, task: str, users: IntArray, items: object) -> Examples:
+    def _examples(self, task: str, users: IntArray, items: Ragged) -> Examples:
         template = self._built.asking_template(task, self._settings.inference)
-        tokens = self._built.renderer.inputs(template, users, items)  # type: ignore[arg-type]
+        tokens = self._built.renderer.inputs(template, users, items)
         return Examples(np.full(len(users), TASK_NUMBERS[task]), tokens.ids, tokens.words)
 
     def _asked(self, queries: Queries) -> Examples:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -127,16 +127,25 @@ def make_batch(examples: Examples, shape: Shape, device: str, whole: Examples | 
     prompts = (examples.tasks[:, None] * shape.vectors + np.arange(shape.vectors)).ravel()
     ids = _laid(examples.ids, starts + shape.vectors, inputs.tokens)
     words = _laid(examples.words, starts + shape.vectors, inputs.tokens)
-    tensors = [_tensor(part, device) for part in (ids, words, slots, prompts)]
-    if examples.targets is None:
-        nothing = torch.empty(0, dtype=torch.int64, device=device)
-        return Batch(order, *tensors, inputs, nothing, nothing, None, nothing.float())
-    return Batch(order, *tensors, inputs, *_targets(examples.targets, shape, edges, whole, device))
+    nothing = torch.empty(0, dtype=torch.int64, device=device)
+    batch = Batch(
+        order=order,
+        ids=_tensor(ids, device),
+        words=_tensor(words, device),
+        slots=_tensor(slots, device),
+        prompts=_tensor(prompts, device),
+        inputs=inputs,
+        targets=nothing,
+        shifted=nothing,
+        outputs=None,
+        weights=nothing.float(),
+    )
+    return batch if examples.targets is None else _with_targets(batch, examples.targets, shape, edges, whole, device)
 
 
-def _targets(
-    targets: Ragged, shape: Shape, edges: Sequence[int], whole: Examples, device: str
-) -> tuple[torch.Tensor, torch.Tensor, Layout, torch.Tensor]:
+def _with_targets(
+    batch: Batch, targets: Ragged, shape: Shape, edges: Sequence[int], whole: Examples, device: str
+) -> Batch:
     lengths = targets.lengths
     if shape.packed:
         outputs = packed_layout(lengths, edges, device)
@@ -152,7 +161,9 @@ def _targets(
     else:
         weights = _laid_weights(lengths, starts, outputs.tokens) / len(whole)
     placed = torch.from_numpy(weights.astype(np.float32)).to(device)
-    return _tensor(ids, device), _tensor(shifted, device), outputs, placed
+    return replace(
+        batch, targets=_tensor(ids, device), shifted=_tensor(shifted, device), outputs=outputs, weights=placed
+    )
 
 
 def _laid(rows: Ragged, starts: IntArray, total: int) -> IntArray:

@@ -20,7 +20,7 @@ from pod.answering import Answerer
 from pod.batches import Shape, make_batch
 from pod.building import Built, build
 from pod.network import PodNetwork
-from pod.samples import Drawing, Sampler
+from pod.samples import Computed, Drawing, Sampler
 from pod.training import Learner, Plan, check_origin, token_batches
 from pod.variants import ASKING, PodSettings
 
@@ -82,7 +82,8 @@ class Pod:
 
     def _ready(self, built: Built, training: Training, context: Context) -> None:
         built.network.eval()
-        self._answerer = Answerer(self.settings, built, training, context, self._vectors(training), self._masked(training))
+        vectors, masked = self._vectors(training), self._masked(training)
+        self._answerer = Answerer(self.settings, built, training, context, vectors, masked)
 
     def _vectors(self, training: Training) -> int:
         """K, the prompt vectors of a task."""
@@ -93,7 +94,7 @@ class Pod:
         given = self.settings.mask_padding
         return training.protocol.mask_cross_attention if given is None else given
 
-    def _strategy(self, training: Training) -> str:
+    def _strategy(self, training: Training) -> Computed:
         strategy = self.settings.strategy
         if strategy == "fastest":
             return "packed" if self._masked(training) else "task-alternated"
@@ -114,7 +115,7 @@ class Pod:
         if "topn" in sizes:
             sizes["topn"] = settings.topn_batch_size or settings.batch_size
         first = training.protocol.shuffle_first_pass
-        drawing = Drawing(strategy, sizes, settings.batch_size, settings.bare, first)  # type: ignore[arg-type]
+        drawing = Drawing(strategy, sizes, settings.batch_size, settings.bare, first)
         return Sampler(training, built.renderer, built.templates, drawing, seed)
 
     def _plan(self, training: Training) -> Plan:

@@ -20,7 +20,7 @@ from pod.render import Renderer
 from pod.templates import Template, Templates
 
 HISTORY = 20
-Strategy = Literal["task-alternated", "sample-mixed", "packed"]
+Computed = Literal["task-alternated", "sample-mixed", "packed"]
 Draw = tuple[TaskName, IntArray]
 _PASS, _STEP, _MIX, _VALIDATION = 31, 32, 33, 34
 
@@ -36,7 +36,7 @@ class Drawing:
     shuffle_first: whether the first pass over the samples is shuffled like the others.
     """
 
-    strategy: Strategy
+    strategy: Computed
     sizes: Mapping[TaskName, int]
     unit: int
     bare: bool = True

@@ -22,8 +22,9 @@ class PodSettings:
                     item (Hua et al., SIGIR-AP 2023).
     prompts:        K, prompt vectors a task; none: what the protocol has, 10 in the published logs and 3 in the paper.
     templates:      "": the suite's own worded templates; else the content of a templates file (--templates).
-    strategy:       "task-alternated" (Algorithm 1), "sample-mixed" (padded, as P5 does), "packed" (mixed, no padding) or
-                    "fastest": packed where padding is masked, else task-alternated.
+    strategy:       "task-alternated" (Algorithm 1), "sample-mixed" (padded, as P5 does), "packed" (sample-mixed without
+                    padding: the same losses and gradients) or "fastest": packed where padding is masked, else
+                    task-alternated.
     mask_padding:   losses and cross-attention leave padding out under every protocol; none: as the protocol says.
     tasks:          tasks to train on, of those that the data allows; the others are asked all the same.
     batch_size:     samples a step. topn_batch_size: of top-N, whose inputs are ten times as long; none: the same.
@@ -36,8 +37,8 @@ class PodSettings:
     whole_word_scale: standard deviation of the initial whole-word embeddings.
     words_on_prompts: whole-word embedding 0 is added to prompt vectors too, as the paper says and its code does not.
     validation_users: validate on so many users and pairs a task, the same ones always; 0: all.
-    inference:      "continuous": prompt vectors and ids alone; "continuous+discrete": with the words of the first worded
-                    template; "discrete": those words without prompt vectors.
+    inference:      "continuous": prompt vectors and ids alone; "continuous+discrete": with the words of the first
+                    worded template; "discrete": those words without prompt vectors.
     bare:           train on the bare template beside the worded ones.
     beams:          of ranking. explanation_beams: of explanation; the published 21 in 3 groups are three times 7.
     inference_batch: rows of a batch where the protocol's results depend on it.

@@ -151,9 +151,10 @@ def _ask(model: Any, job: Job, split: Split, progress: Progress) -> Answers:
                 raise ValueError("this split has no explanations")
             pairs = explanation_pairs(split, split.explanations.rows(TEST), texts=False)
             with timed() as answers.seconds["explain"]:
-                answers.sentences = model.explain(pairs)
-            if len(answers.sentences) != len(pairs):
-                raise ValueError(f"{len(answers.sentences)} sentences for {len(pairs)} pairs")
+                sentences: list[str] = model.explain(pairs)
+            if len(sentences) != len(pairs):
+                raise ValueError(f"{len(sentences)} sentences for {len(pairs)} pairs")
+            answers.sentences = sentences
             continue
         queries = make_queries(split, task, "test", keep_history=keeps_history(job))
         with timed() as answers.seconds[f"rank-{task}"]:

@@ -184,7 +184,8 @@ def test_a_backbone_that_is_nowhere_says_where_was_looked() -> None:
 
 
 def test_worded_templates_without_a_slot_are_refused() -> None:
-    text = '[explanation]\nbare = "{user} {item}"\n[sequential]\nbare = "{user}"\n[topn]\nbare = "{user} {candidates}"\n'
+    bare = {"explanation": "{user} {item}", "sequential": "{user}", "topn": "{user} {candidates}"}
+    text = "\n".join(f'[{task}]\nbare = "{words}"' for task, words in bare.items())
     with pytest.raises(UserError, match=r"slot '\{history\}' is missing|--templates, line 4, sequential.bare"):
         asked("sound", replace(SMALL, templates=text))
 
