@@ -1,3 +1,3 @@
 """The referee: datasets, splits, tasks, metrics, runs and tables. Imports no torch and no model."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
