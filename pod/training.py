@@ -289,6 +289,8 @@ class Learner:
             raise UserError(
                 "this checkpoint is of another shape or version", path, "start again with --force"
             ) from error
+        if best is None and self.standing.best_epoch:
+            raise UserError(f"{BEST} is missing beside this checkpoint", path, "start again with --force")
         self._best = {} if best is None else {name: t.to(self._context.device) for name, t in best.tensors.items()}
 
 

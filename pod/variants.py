@@ -160,7 +160,7 @@ def text_model(
         paper,
         requires=REQUIRES,
         protocol_settings=PROTOCOL,
-        epoch_cost=1.0,
+        epoch_cost=0.4,
         asking=ASKING,
         fits=fits,
     )

@@ -155,6 +155,13 @@ def test_a_single_sample_that_does_not_fit_fails_the_run(monkeypatch: pytest.Mon
         fit(SMALL, Context(0, offline=True))
 
 
+def test_a_checkpoint_without_its_best_weights_is_refused(tmp_path: Path) -> None:
+    fit(SMALL, Context(0, checkpoint=tmp_path, offline=True))
+    (tmp_path / BEST).unlink()
+    with pytest.raises(UserError, match=f"{BEST} is missing"):
+        fit(SMALL, Context(0, checkpoint=tmp_path, offline=True))
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
