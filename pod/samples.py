@@ -83,6 +83,15 @@ class Sampler:
         rng = np.random.default_rng([self._seed, _STEP, epoch, number])
         return Examples.join([self._examples(task, members, rng) for task, members in self._plan(epoch)[number]])
 
+    def scale(self, number: int) -> float:
+        """What a step's mean loss counts, so that a sample weighs the same whatever its task: 1 but for tasks that are
+        given fewer samples a turn than others.
+        """
+        if self._drawing.strategy != "task-alternated":
+            return 1.0
+        sizes = self._drawing.sizes
+        return sizes[self.tasks[number % len(self.tasks)]] / max(sizes[task] for task in self.tasks)
+
     def _make_plan(self, epoch: int) -> list[list[Draw]]:
         """For each step the members that it draws of each task."""
         drawn: list[Draw] = []

@@ -131,7 +131,7 @@ class Learner:
         label = f"fit epoch {standing.epoch + 1}/{self._plan.epochs}"
         self._clock = (time.perf_counter(), time.process_time())
         for number in self._context.progress.track(left, len(left), label):
-            total += self._step(self._sampler.step(standing.epoch, number))
+            total += self._step(self._sampler.step(standing.epoch, number), self._sampler.scale(number))
             standing.step = number + 1
             if standing.step % _CHECK_EVERY == 0 or standing.step == steps:
                 standing.loss = float(total)
@@ -140,11 +140,11 @@ class Learner:
                     self._save()
         self._assess()
 
-    def _step(self, examples: Examples) -> torch.Tensor:
-        """One update; returns the loss. Out of memory on CUDA halves the parts from here on, and says so once."""
+    def _step(self, examples: Examples, scale: float) -> torch.Tensor:
+        """One update by the loss times `scale`; returns the loss. Out of memory on CUDA halves the parts from here on, and says so once."""
         while True:
             try:
-                loss = self._gradients(examples)
+                loss = self._gradients(examples, scale)
                 break
             except torch.OutOfMemoryError:
                 if self.standing.parts >= len(examples):
@@ -164,14 +164,14 @@ class Learner:
         self.standing.samples += len(examples)
         return loss
 
-    def _gradients(self, examples: Examples) -> torch.Tensor:
+    def _gradients(self, examples: Examples, scale: float) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), dtype=torch.float64, device=self._context.device)
         for rows in np.array_split(np.arange(len(examples)), min(self.standing.parts, len(examples))):
             batch = make_batch(examples.take(rows), self._shape, self._context.device, whole=examples)
             with self._precision():
                 part = self._network(batch, masked=self._masked)
-            part.backward()
+            (part * scale).backward()
             loss += part.detach()
             for side in (batch.inputs, batch.outputs):
                 if side is not None:

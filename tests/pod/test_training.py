@@ -108,9 +108,9 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_weights(
 ) -> None:
     real, calls = learning.Learner._gradients, []
 
-    def failing(self: Any, examples: Any) -> Any:
+    def failing(self: Any, *step: Any) -> Any:
         calls.append(1)
-        loss = real(self, examples)
+        loss = real(self, *step)
         return loss * math.nan if self.standing.epoch == 2 else loss
 
     monkeypatch.setattr(learning.Learner, "_gradients", failing)
@@ -195,6 +195,17 @@ def test_a_damaged_checkpoint_is_a_message(tmp_path: Path) -> None:
     (tmp_path / STATE).write_bytes(b"nothing")
     with pytest.raises(UserError, match="not a readable checkpoint"):
         fit(SMALL, Context(0, checkpoint=tmp_path, offline=True))
+
+
+def test_a_sample_weighs_the_same_in_every_turn() -> None:
+    model, training = Pod(SMALL), data("published")
+    built = model._build(training, Context(0, offline=True))
+    sampler = model._sampler(built, training, 0)
+    assert sampler.tasks == ("sequential", "topn")
+    assert [sampler.scale(number) for number in range(4)] == [1.0, 0.5, 1.0, 0.5]
+    assert [len(sampler.step(0, number)) for number in range(4)] == [8, 4, 8, 4]
+    packed = model._sampler(built, data(), 0)
+    assert [packed.scale(number) for number in range(4)] == [1.0] * 4
 
 
 def test_warmup_and_decay_shape_the_rate() -> None:
