@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ def packed_layout(lengths: IntArray, edges: Sequence[int], device: str | torch.d
     """No padding in the flat array; one rectangle for each range of rows between two edges."""
     offsets = offsets_of(lengths)
     rectangles = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         rows = lengths[first:last]
         tokens = slice(int(offsets[first]), int(offsets[last]))
         width = int(rows.max())

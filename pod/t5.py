@@ -7,6 +7,7 @@ The forward pass works on flat arrays (see `pod.layout`), so that one code serve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class T5Backbone(nn.Module):
 
     def __init__(self, network: T5ForConditionalGeneration) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
 
     @property
     def width(self) -> int:
@@ -70,7 +71,7 @@ class T5Backbone(nn.Module):
         return functional.linear(hidden, weight if rows is None else weight[rows])
 
 
-def _heads(cells: Tensor, attention: nn.Module, parts: int) -> Sequence[Tensor]:
+def _heads(cells: Tensor, attention: Any, parts: int) -> Sequence[Tensor]:
     """(n, width, parts * heads * d_kv) -> `parts` tensors (n, heads, width, d_kv)."""
     n, width, _ = cells.shape
     split = cells.view(n, width, parts, attention.n_heads, attention.key_value_proj_dim)
@@ -95,7 +96,7 @@ def _mask(real: Tensor | None, kind: torch.dtype) -> Tensor | None:
     return torch.zeros(real.shape, dtype=kind, device=real.device).masked_fill_(~real, low)[:, None, None, :]
 
 
-def _self_biases(attention: nn.Module, layout: Layout, *, causal: bool) -> list[Tensor]:
+def _self_biases(attention: Any, layout: Layout, *, causal: bool) -> list[Tensor]:
     """For each rectangle the relative position bias with its mask, broadcastable to (n, heads, width, width)."""
     widest = max(rectangle.width for rectangle in layout.rectangles)
     whole = attention.compute_bias(widest, widest)
@@ -112,7 +113,7 @@ def _self_bias(whole: Tensor, rectangle: Rectangle, causal: bool) -> Tensor:
     return bias if mask is None else bias + mask
 
 
-def _self_attention(layer: nn.Module, states: Tensor, layout: Layout, biases: Sequence[Tensor]) -> Tensor:
+def _self_attention(layer: Any, states: Tensor, layout: Layout, biases: Sequence[Tensor]) -> Tensor:
     attention = layer.SelfAttention
     weight = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight])
     projected = functional.linear(layer.layer_norm(states), weight)
@@ -125,7 +126,7 @@ def _self_attention(layer: nn.Module, states: Tensor, layout: Layout, biases: Se
 
 
 def _cross_attention(
-    layer: nn.Module, states: Tensor, layout: Layout, encoded: Tensor, inputs: Layout, masks: Sequence[Tensor | None]
+    layer: Any, states: Tensor, layout: Layout, encoded: Tensor, inputs: Layout, masks: Sequence[Tensor | None]
 ) -> Tensor:
     attention = layer.EncDecAttention
     asked = attention.q(layer.layer_norm(states))
