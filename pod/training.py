@@ -141,7 +141,10 @@ class Learner:
         self._assess()
 
     def _step(self, examples: Examples, scale: float) -> torch.Tensor:
-        """One update by the loss times `scale`; returns the loss. Out of memory on CUDA halves the parts from here on, and says so once."""
+        """One update by the loss times `scale`; returns the loss.
+
+        Out of memory on CUDA halves the parts from here on, and says so.
+        """
         while True:
             try:
                 loss = self._gradients(examples, scale)
