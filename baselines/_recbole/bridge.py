@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import random
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -27,8 +28,12 @@ for _gone, _kept in {"float_": "float64", "complex_": "complex128", "unicode_": 
     if not hasattr(np, _gone):
         setattr(np, _gone, getattr(np, _kept))
 
+# Among what it imports is rich, which draws from Python's global generator when loaded.
+_state = random.getstate()
 from recbole.config import Config  # noqa: E402
 from recbole.data.dataset import Dataset as RecBoleDataset  # noqa: E402
+
+random.setstate(_state)
 
 ATTRIBUTE_FIELD = "class"
 _NAME = "podium"
