@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from bench.models import ModelInfo
-from bench.protocols import Protocol
 from bench.tasks import TaskName
 
 Strategy = Literal["task-alternated", "sample-mixed", "packed", "fastest"]
@@ -137,7 +136,21 @@ class IndependentP5Settings(P5Settings):
 
 
 ASKING = ("inference", "beams", "explanation_beams", "inference_batch", "token_budget")
-PROTOCOL = tuple(field.name for field in fields(Protocol) if field.name != "name")
+# The protocol settings that touch what these models learn or answer; not how sentences are judged.
+PROTOCOL = (
+    "item_numbering",
+    "held_out_pairs",
+    "count_padding",
+    "mask_cross_attention",
+    "prompt_vectors",
+    "shuffle_first_pass",
+    "whole_history_negatives",
+    "redraw_validation",
+    "reset_patience",
+    "constrained",
+    "keep_history",
+    "per_occurrence",
+)
 REQUIRES = ("torch", "transformers", "safetensors", "sentencepiece", "tokenizers")
 
 
