@@ -250,6 +250,12 @@ def test_a_step_is_a_function_of_seed_epoch_and_number(strategy: str) -> None:
         assert read(other.step(*place.tolist())) != expected[tuple(place.tolist())]
 
 
+def test_what_is_drawn_of_the_same_user_differs_from_epoch_to_epoch() -> None:
+    one = training_data(make_split(dataset_of([range(9)], 130)), ("sequential",), PROTOCOLS["sound"])
+    made = sampler(one, sizes={"sequential": 12})
+    assert len({tuple(read(made.step(epoch, 0))) for epoch in range(5)}) == 5
+
+
 @pytest.mark.parametrize("protocol", ["published", "sound"])
 def test_mixed_steps_hold_the_samples_of_alternated_ones(protocol: str) -> None:
     training, _ = world(protocol)
@@ -303,6 +309,11 @@ def test_validation_asks_what_the_referee_asks() -> None:
 def test_validation_negatives_are_fixed_under_sound_and_redrawn_under_published() -> None:
     for protocol, redrawn in (("sound", False), ("published", True)):
         training, whole = world(protocol)
+        # It is a setting of its own, whatever the rest of the protocol.
+        rest = replace(PROTOCOLS["sound"], redraw_validation=redrawn)
+        apart = sampler(replace(training, protocol=rest))
+        questions = [read(apart.validation("topn", TEMPLATES.bare["topn"], epoch)) for epoch in (0, 1)]
+        assert (questions[0] != questions[1]) == redrawn
         made, template = sampler(training), TEMPLATES.bare["topn"]
         first, second = (read(made.validation("topn", template, epoch)) for epoch in (0, 1))
         assert (first != second) == redrawn
