@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from bench.cutting import Cutter, find_cutter
 from bench.data.catalog import DATASETS, dataset_name
 from bench.errors import UserError
 from bench.export import export_split
@@ -15,6 +17,7 @@ from bench.options import Options
 from bench.progress import Progress
 from bench.protocols import PROTOCOLS
 from bench.report.build import build_table
+from bench.report.explained import SAMPLE, STATISTICS, build_variety, record_text, write_intervals, write_record_files
 from bench.report.files import write_free_search, write_metrics, write_table, write_text
 from bench.report.groups import FILE, Groups, read_groups, write_groups
 from bench.report.leak import build_leak, write_leak
@@ -23,12 +26,14 @@ from bench.report.specs import TableSpec, models_of
 from bench.report.text import text_table
 from bench.runs.failure import read_failures
 from bench.runs.identity import Job
+from bench.runs.judged import judge_runs, judged_runs
 from bench.runs.outside import judge_file
+from bench.runs.outside_sentences import judge_sentence_file
 from bench.runs.perform import Means, Outcome, perform
 from bench.runs.plan import DatasetCard, Plan, attach, estimate_seconds, make_plan, read_card, union
 from bench.runs.record import Record, read_records
 from bench.runs.workspace import card_path, prepare, preset_folder
-from bench.scoring import verdict_json, verdict_text
+from bench.scoring import sentence_text, verdict_json, verdict_text
 from bench.settings import resolve
 from bench.shorthands import spread
 from bench.splits import Split
@@ -131,7 +136,21 @@ def _card(text: str, options: Options, progress: Progress, explains: bool) -> tu
         explanations=explains,
         progress=progress,
     )
-    return DatasetCard.of(split), split
+    if split.explanations is not None and not options.dry_run:
+        write_record_files(split, card.parent)
+    return _with_known(DatasetCard.of(split), card), split
+
+
+def _with_known(card: DatasetCard, path: Path) -> DatasetCard:
+    """The card with what is on disk of explanations, where this command did not look for them or found none."""
+    if card.explanations_fingerprint or not path.exists():
+        return card
+    known = read_card(path)
+    return replace(
+        card,
+        explanations_fingerprint=known.explanations_fingerprint,
+        no_explanations=card.no_explanations or known.no_explanations,
+    )
 
 
 def _folder_name(text: str) -> str:
@@ -165,7 +184,7 @@ def shown_models(options: Options, spec: TableSpec | None = None) -> list[str]:
 def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
     """Attach what records and failures there are. replacing: pass over records that are to be replaced."""
     skip = {job.folder for job in work.whole.jobs(force=True)} if replacing else set()
-    work.records, failures = read_records(work.runs, skip), read_failures(work.runs)
+    work.records, failures = judged_runs(read_records(work.runs, skip)), read_failures(work.runs)
     attach(work.plan, work.records, failures, shown_models(options))
     for spec in options.tables:
         if spec.numberings:
@@ -178,7 +197,7 @@ def dry_run(work: Work, options: Options) -> str:
 
 
 def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
-    """Run what is missing, then look up what is there."""
+    """Run what is missing, judge the sentences of what is there, then look up all of it."""
     if work.split is None:
         raise ValueError("a plan without data cannot be run")
 
@@ -196,6 +215,8 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
     )
     outcomes = perform(work.whole.jobs(force=options.force), work.split, work.runs, means, guess)
     look_up(work, options)
+    if judge_runs(work.records, work.split, partial(_cutter, options), progress):
+        look_up(work, options)
     busy = {outcome.job.key: outcome.reason for outcome in outcomes if outcome.state == "busy"}
     for entry in (entry for plan in work.plans for entry in plan.entries):
         if entry.record is None and entry.job is not None:
@@ -204,8 +225,14 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
     return outcomes
 
 
+def _cutter(options: Options, download: bool = True) -> Cutter:
+    return find_cutter(options.data_dir, offline=options.offline or not download)
+
+
 def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
-    """Write metrics.csv, free_search.csv and the tables; yields each table as text, then where the files are."""
+    """Write metrics.csv, free_search.csv, the tables and what stands beside them; yields each table as text, then where
+    the files are.
+    """
     card, paths = work.plan.card, [work.folder / "metrics.csv"]
     write_metrics(work.records, registry, card, paths[0])
     paths += write_free_search(work.records, registry, card, work.folder / "free_search.csv")
@@ -219,7 +246,23 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
             table = build_table(spec, work.plan)
             paths += write_table(table, work.folder, suffix)
         yield text_table(table)
+        if spec.task == "explanation":
+            paths += yield from _beside(spec, work, suffix)
     yield "\n".join(["written:", *(f"  {path}" for path in paths)]) + "\n"
+
+
+def _beside(spec: TableSpec, work: Work, suffix: str) -> Generator[str, None, list[Path]]:
+    """Write and yield what stands beside the table of explanations; returns the paths."""
+    paths = write_intervals(spec, work.plan, work.folder / f"explanation_intervals{suffix}.csv")
+    if paths:
+        variety = build_variety(spec, work.plan)
+        paths += write_table(variety, work.folder, suffix)
+        yield text_table(variety)
+    above = work.folder.parent
+    if told := record_text(above, work.plan.card.name):
+        yield told
+        paths += [above / STATISTICS, above / SAMPLE]
+    return paths
 
 
 def _groups(work: Work) -> Groups | None:
@@ -252,11 +295,25 @@ def score(options: Options, progress: Progress) -> str:
     if not options.score.is_file():
         raise UserError("no such file", str(options.score), "check --score")
     progress.line(f"reading {options.datasets[0]}")
-    split = prepare(options.datasets[0], options.out, options.data_dir, offline=options.offline)
-    verdicts = [judge_file(options.score, split, options.task, protocol) for protocol in options.protocols]
+    explains, path = options.task == "explanation", options.score
+    split = prepare(
+        options.datasets[0],
+        options.out,
+        options.data_dir,
+        offline=options.offline,
+        explanations=explains,
+        progress=progress,
+    )
+    if explains:
+        cutter = _cutter(options)
+        told = [judge_sentence_file(path, split, protocol, cutter) for protocol in options.protocols]
+        text = "\n".join(map(sentence_text, told))
+    else:
+        told = [judge_file(path, split, options.task, protocol) for protocol in options.protocols]
+        text = "\n".join(map(verdict_text, told))
     if options.json is not None:
-        write_text(options.json, verdict_json(verdicts))
-    return "\n".join(map(verdict_text, verdicts))
+        write_text(options.json, verdict_json(told))
+    return text
 
 
 def export(options: Options, progress: Progress) -> str:

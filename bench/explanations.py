@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.amazon import Review
+from bench.data.authors import read_bytes
 from bench.data.dataset import DataNote, Dataset
 from bench.data.explanation_file import FileRecord, read_explanation_file
 from bench.data.features import Candidate, Miner, candidates_of
@@ -23,6 +24,11 @@ from bench.ragged import BoolArray, IntArray
 from bench.splits import SPLIT_SEED, Split
 
 TRAIN, VALID, TEST = 0, 1, 2
+# Raised whenever a change of mining, choosing or splitting can change a record: files of another are made anew.
+RULE = 1
+MADE = f"sentences of reviews, rule {RULE}"
+# What files from before origins were kept hold.
+_FIRST = "sentences of reviews, rule 1"
 _HELD_SHARE = 0.1
 
 
@@ -35,6 +41,7 @@ class Explanations:
     features:     n features that the sentences judge; "" where the source names none.
     part:         (n,) int8: 0 training, 1 validation, 2 test.
     notes:        the rules that were applied, each with its count.
+    origin:       what they were taken from, and by which rule.
     """
 
     users: IntArray
@@ -43,6 +50,7 @@ class Explanations:
     features: tuple[str, ...]
     part: IntArray
     notes: tuple[DataNote, ...] = field(default=())
+    origin: str = ""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -53,7 +61,7 @@ class Explanations:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of every record and its part; notes are not part of it."""
+        """Hex digest of every record and its part; notes and origin are not part of it."""
         digest = hashlib.sha256(b"podium-explanations-1")
         for numbers in (self.users, self.items, self.part):
             digest.update(np.ascontiguousarray(numbers, dtype="<i4").tobytes())
@@ -67,7 +75,7 @@ def make_explanations(reviews: Iterable[Review], dataset: Dataset, seed: int = S
 
     A pair that was reviewed twice is explained by the earlier review, as in the dataset. Reviews without a fitting
     sentence give no record; the notes say how many. Reviews are read once, one at a time.
-    Raises UserError where no review has a text, or none a sentence that fits.
+    Raises UserError where no review has a text, none a sentence that fits, or too few for a test.
     Source: POD section 4.1; features after Zhang et al. 2014 (Sentires), see bench.data.features.
     """
     user_index = {name: index for index, name in enumerate(dataset.user_ids)}
@@ -104,8 +112,11 @@ def make_explanations(reviews: Iterable[Review], dataset: Dataset, seed: int = S
     )
     users, items = np.array(list(kept), dtype=np.int32).T
     part = split_records(users, items, np.random.default_rng([seed, 2]))
+    if not (part == TEST).any():
+        what = f"{len(kept)} reviews with a sentence that judges a feature are too few to hold any out"
+        raise UserError(what, f"dataset {dataset.name}", "leave out explanation")
     texts, features = zip(*kept.values(), strict=True)
-    return Explanations(users, items, texts, features, part, notes)
+    return Explanations(users, items, texts, features, part, notes, MADE)
 
 
 def read_authors(path: Path, dataset: Dataset) -> Explanations:
@@ -135,7 +146,12 @@ def read_authors(path: Path, dataset: Dataset) -> Explanations:
         DataNote("users without a training record in the file", untrained[0]),
         DataNote("items without a training record in the file", untrained[1]),
     )
-    return replace(read, notes=notes)
+    return replace(read, notes=notes, origin=authors_origin(path))
+
+
+def authors_origin(path: Path) -> str:
+    """How records from this explanation.json call their origin: its name and a digest of its content."""
+    return f"{path.name}, SHA-256 {hashlib.sha256(read_bytes(path)).hexdigest()[:16]}"
 
 
 def split_records(users: IntArray, items: IntArray, rng: np.random.Generator) -> IntArray:
@@ -199,6 +215,7 @@ def save_explanations(explanations: Explanations, path: Path) -> None:
         "texts": explanations.texts,
         "features": explanations.features,
         "notes": [(note.rule, note.count) for note in explanations.notes],
+        "origin": explanations.origin,
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -227,7 +244,9 @@ def load_explanations(path: Path) -> Explanations:
             content = json.loads(stored["content"].tobytes())
             notes = tuple(DataNote(rule, count) for rule, count in content["notes"])
             strings = tuple(content["texts"]), tuple(content["features"])
-            read = Explanations(stored["users"], stored["items"], *strings, stored["part"], notes)
+            read = Explanations(
+                stored["users"], stored["items"], *strings, stored["part"], notes, content.get("origin", _FIRST)
+            )
         written = content["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"not readable explanations ({error})", str(path), fix) from error

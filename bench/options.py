@@ -20,6 +20,7 @@ from bench.shorthands import read_shorthands
 from bench.splits import Numbering
 from bench.tasks import TASKS, TaskName
 
+SCORED: tuple[str, ...] = (*TASKS, "explanation")
 ITEM_TOKENS = ("sentencepiece", "independent")
 
 
@@ -103,8 +104,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--list", action="store_true", help="show data sets, models, tables and presets")
     add("--dry-run", action="store_true", help="show what is there, what is missing, and how long that takes")
     add("--report-only", action="store_true", help="rebuild the tables from records; needs neither data nor models")
-    add("--score", metavar="FILE", type=Path, help="judge a predictions file: CSV or Parquet with user, rank, item")
-    add("--task", metavar="|".join(TASKS), default="sequential", help="what --score judges; default: %(default)s")
+    add("--score", metavar="FILE", type=Path, help="judge a file: user, rank, item; or user, item, explanation")
+    add("--task", metavar="|".join(SCORED), default="sequential", help="what --score judges; default: %(default)s")
     add("--json", metavar="FILE", type=Path, help="write what --score finds to a file too")
     add("--export", metavar="DIR", type=Path, help="write the split as CSV, for models outside the suite")
     add("--doctor", action="store_true", help="show the environment")
@@ -146,7 +147,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         report_only=typed.report_only,
         force=typed.force,
         score=typed.score,
-        task=_choice(typed.task, tuple(TASKS), "--task"),
+        task=_choice(typed.task, SCORED, "--task"),
         json=typed.json,
         export=typed.export,
         remarks=() if typed.score or typed.export else tuple(remarks),

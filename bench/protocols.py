@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from bench.metrics.text import Family
 from bench.splits import Numbering
 
 
@@ -40,6 +41,11 @@ class Protocol:
     constrained: bool
     keep_history: bool
     per_occurrence: bool
+
+    @property
+    def text_metrics(self) -> Family:
+        """The family of text metrics to show [19, 20]: the released code's goes with its way of counting hits."""
+        return "published" if self.per_occurrence else "standard"
 
     def subset(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The settings of these names: the part of a run's identity that the protocol decides."""

@@ -44,7 +44,8 @@ class Split:
     users:      (n,) the evaluated users: those with at least 3 interactions, ascending.
     candidates: for each stage (n, 100) item indices in random order, the positive among them; -1 fills
                 rows of users who have left fewer than 99 items unseen.
-    explanations: the sentences of reviews and who trains on which; None where the source has no texts.
+    explanations: the sentences of reviews and who trains on which; None where there are none, or nobody looked.
+    no_explanations: why there are none; "" where there are some, or nobody looked.
     """
 
     dataset: Dataset
@@ -52,6 +53,7 @@ class Split:
     users: IntArray
     candidates: dict[Stage, IntArray]
     explanations: Explanations | None = None
+    no_explanations: str = ""
 
     @cached_property
     def train(self) -> Ragged:

@@ -23,8 +23,9 @@ Format = Literal["authors", "atomic", "amazon"]
 
 DATA_VARIABLE = "PODIUM_DATA"
 _REVIEW_SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+EXPLANATIONS = "explanation.json"
 # Files of the other formats, and Amazon's product files, that a folder may hold beside its reviews.
-_NOT_REVIEWS = ("datamaps.json", "item_attributes.json", "explanation.json")
+_NOT_REVIEWS = ("datamaps.json", "item_attributes.json", EXPLANATIONS)
 _EXPECTED = "sequential.txt, a .inter file or one review file (.json, .jsonl, .gz or not)"
 
 
@@ -129,6 +130,17 @@ def load_reviews(name_or_path: str, data_dir: Path | None = None, offline: bool 
     if path is None:
         raise UserError("has no review texts", str(found.path), "put the review file beside, or leave out explanation")
     return iter_reviews(path)
+
+
+def find_explanation_file(name_or_path: str, data_dir: Path | None = None, offline: bool = False) -> Path | None:
+    """The authors' explanation.json beside the sequential.txt that `load_dataset` reads; None where there is none."""
+    if name_or_path == "demo":
+        return None
+    data_dir = _data_dir(data_dir)
+    entry = DATASETS.get(name_or_path)
+    found = _find_named(entry, data_dir, offline) if entry else _find_unnamed(name_or_path, data_dir)
+    path = found.path / EXPLANATIONS
+    return path if found.format == "authors" and path.is_file() else None
 
 
 def detect_format(folder: Path, review_file: str | None = None) -> tuple[Format, Path] | None:

@@ -132,9 +132,16 @@ def bleu_interval(
 
     Source: Koehn 2004, section 3.
     """
+    return bleu_spread(counts, family, rng, level, resamples)[1:]
+
+
+def bleu_spread(
+    counts: BleuCounts, family: Family, rng: np.random.Generator, level: float = 0.95, resamples: int = 1000
+) -> tuple[float, float, float]:
+    """(standard error, low, high): the spread of corpus BLEU-4 over resampled pairs, and `bleu_interval`'s ends."""
     (scores,) = _resampled_bleu([counts.columns(family)], rng, resamples)
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return float(scores.std(ddof=1)), float(low), float(high)
 
 
 def bleu_difference(

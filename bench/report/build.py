@@ -9,14 +9,18 @@ from dataclasses import replace
 from bench.data.catalog import DATASETS
 from bench.models import ModelInfo
 from bench.protocols import Protocol
+from bench.report.explanation_notes import explanation_notes
 from bench.report.notes import general_notes, size_notes
 from bench.report.published import OURS, improvement, paper_has, paper_title, paper_value
 from bench.report.specs import TABLES, TableSpec, models_of
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, Cell, Footnotes, Kind, Panel, Row, Table, marks
 from bench.report.text_models import scratch_mark
 from bench.runs.plan import DatasetCard, Entry, Plan
+from bench.runs.predictions import EXPLANATIONS
+from bench.runs.record import Record
 
 ABSENT = "this version has no such model"
+_NOTHING = "explains nothing, as this dataset has no explanations"
 
 
 def build_table(spec: TableSpec, plan: Plan) -> Table:
@@ -28,7 +32,7 @@ def build_table(spec: TableSpec, plan: Plan) -> Table:
     footnotes = Footnotes()
     has_paper = paper_has(spec.number, card.name)
     panels = tuple(_panel(spec, plan, protocol, footnotes, has_paper) for protocol in plan.protocols)
-    notes = general_notes(spec, plan, has_paper)
+    notes = explanation_notes if spec.task == "explanation" else general_notes
     return Table(
         spec.number,
         caption,
@@ -37,7 +41,7 @@ def build_table(spec: TableSpec, plan: Plan) -> Table:
         spec.metrics,
         panels,
         has_paper,
-        notes,
+        notes(spec, plan, has_paper),
         tuple(footnotes.texts),
     )
 
@@ -48,10 +52,12 @@ def dataset_title(name: str) -> str:
 
 
 def rows_of(spec: TableSpec, plan: Plan) -> list[tuple[str, Kind]]:
-    """The models of a table with their kind: the paper's, the added ones, then asked ones that no table knows."""
+    """The models of a table with their kind: the paper's, the added ones, those on request, then asked ones that no
+    table knows.
+    """
     known = models_of(TABLES.values())
     more = [e.info.name for e in plan.entries if e.asked and spec.task in e.info.tasks]
-    extra = [name for name in dict.fromkeys(more) if name not in known]
+    extra = [name for name in dict.fromkeys(more) if name not in known or name in plan.named & {*spec.on_request}]
     kinds: list[tuple[tuple[str, ...] | list[str], Kind]] = [(spec.paper, "paper"), (spec.added, "added")]
     return [(name, kind) for names, kind in [*kinds, (extra, "added")] for name in names]
 
@@ -70,10 +76,14 @@ def _row(spec: TableSpec, plan: Plan, protocol: Protocol, name: str, kind: Kind,
     entries = plan.of(name, protocol)
     info = entries[0].info if entries else None
     cells = tuple(
-        replace(_cell(entries, str(spec.task), metric), paper=paper_value(spec.number, plan.card.name, name, metric))
+        replace(
+            cell_of(entries, str(spec.task), spec.figure(metric, protocol)),
+            paper=paper_value(spec.number, plan.card.name, name, metric),
+        )
         for metric in spec.metrics
     )
-    notes = tuple(footnotes.add(text) for text in [*scratch_mark(entries), *reasons(entries)])
+    missing = explanation_reasons(entries, plan.card) if spec.task == "explanation" else reasons(entries)
+    notes = tuple(footnotes.add(text) for text in [*scratch_mark(entries), *missing])
     return Row(name, row_title(name, info), cells, notes, kind)
 
 
@@ -82,7 +92,8 @@ def row_title(name: str, info: ModelInfo | None) -> str:
     return info.title if info else paper_title(name) or name
 
 
-def _cell(entries: Iterable[Entry], task: str, metric: str) -> Cell:
+def cell_of(entries: Iterable[Entry], task: str, metric: str) -> Cell:
+    """A figure of a model's runs: mean and spread over its seeds; an empty cell where no record has it."""
     found = [e.record.metrics[task] for e in entries if e.record and metric in e.record.metrics.get(task, {})]
     if not found:
         return Cell()
@@ -99,6 +110,22 @@ def reasons(entries: list[Entry]) -> list[str]:
     if len(absent) == len(entries) and len({e.reason for e in absent}) == 1:
         return [_worded(absent[0])]
     return [f"without seed {e.seed}: {_worded(e)}" for e in absent]
+
+
+def explanation_reasons(entries: list[Entry], card: DatasetCard) -> list[str]:
+    """Why figures of explanations are missing: because there is no run, nothing to explain, or no verdict."""
+    if card.no_explanations and not card.explanations_fingerprint and not any(entry.obstacle for entry in entries):
+        return [f"{_NOTHING} ({card.no_explanations})"] if entries else [ABSENT]
+    found = [e.record for e in entries if e.record is not None and "explanation" not in e.record.metrics]
+    return [*reasons(entries), *dict.fromkeys(map(_unjudged, found))]
+
+
+def _unjudged(record: Record) -> str:
+    if "explanation" not in record.content["identity"]["tasks"]:
+        return _NOTHING
+    if not (record.path / EXPLANATIONS).exists():
+        return "its sentences are neither judged by this version nor here: run it again with --force"
+    return "its sentences are not judged by this version yet: run without --report-only"
 
 
 def _worded(entry: Entry) -> str:

@@ -37,8 +37,9 @@ METRIC_COLUMNS = ("dataset", "preset", "protocol", "task", "model", "variant", "
 
 
 def write_table(table: Table, folder: Path, suffix: str = "") -> list[Path]:
-    """Write table<N>.csv and table<N>.tex; returns their paths."""
-    paths = [folder / f"table{table.number}{suffix}.{kind}" for kind in ("csv", "tex")]
+    """Write table<N>.csv and .tex, or those of its name where it has no number; returns their paths."""
+    stem = f"table{table.number}" if table.number.isdigit() else table.number
+    paths = [folder / f"{stem}{suffix}.{kind}" for kind in ("csv", "tex")]
     write_text(paths[0], csv_lines(TABLE_COLUMNS, table_rows(table)))
     write_text(paths[1], latex_table(table))
     return paths
@@ -48,9 +49,9 @@ def table_rows(table: Table) -> Iterator[dict[str, str]]:
     """One row a cell of the table.
 
     table, dataset, preset, protocol: where it stands. model, title: of its row ("" and a word where it is none).
-    metric: its column. value, std: mean and standard deviation over n_seeds runs of n_users users each, rounded as
-    printed, empty where missing. mark: best, second or empty. paper: the printed figure. note: the row's footnotes,
-    which say why a figure is missing or what stands behind it.
+    metric: its column. value, std: mean and standard deviation over n_seeds runs of n_users users (explanations: pairs)
+    each, rounded as printed, empty where missing. mark: best, second or empty. paper: the printed figure. note: the
+    row's footnotes, which say why a figure is missing or what stands behind it.
     """
     for panel in table.panels:
         for row in panel.rows:
@@ -93,7 +94,7 @@ def write_free_search(records: Iterable[Record], registry: Registry, card: Datas
 
 
 def metric_rows(records: Iterable[Record], registry: Registry, card: DatasetCard) -> Iterator[dict[str, str]]:
-    """One row a record, protocol, task and metric; value in full precision, n users behind it.
+    """One row a record, protocol, task and metric; value in full precision, n users (explanations: pairs) behind it.
 
     variant: the settings that differ from the preset's, "" for none.
     Records of other data, or of another version of model or referee, are left out.

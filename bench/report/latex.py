@@ -51,7 +51,8 @@ def _size(table: Table) -> str:
 
 
 def _caption_end(table: Table) -> str:
-    marks = " Best in bold, second underlined." if any(panel.protocol for panel in table.panels) else ""
+    cells = (cell for panel in table.panels for row in panel.rows for cell in row.cells)
+    marks = " Best in bold, second underlined." if any(cell.mark or cell.paper_mark for cell in cells) else ""
     return (" Beside each figure of ours stands the paper's." if table.has_paper else "") + marks
 
 

@@ -19,26 +19,32 @@ def general_notes(spec: TableSpec, plan: Plan, has_paper: bool) -> tuple[str, ..
     texts = model_notes((e for e in plan.entries if spec.task in e.info.tasks), spec.task)
     notes = [
         *run_notes(plan),
-        _seeds(plan),
+        seed_note(plan),
         *(f"Protocol {each.name}: {protocol_in_words(each, text_models=bool(texts))}." for each in plan.protocols),
         *changed_settings(plan),
         *texts,
     ]
     probes = list(dict.fromkeys(e.info.title for e in plan.entries if e.info.family == "probe"))
-    marked = "The best figure of a column is marked as best, the next as second"
-    notes.append(f"{marked}; {' and '.join(probes)} learns nothing and takes no part." if probes else f"{marked}.")
-    if has_paper:
-        printed = f"Paper: what Table {spec.number} of POD (CIKM 2023) prints for this dataset."
-        notes.append(f"{printed} {spec.remark}".rstrip())
+    notes.append(f"{MARKED}; {' and '.join(probes)} learns nothing and takes no part." if probes else f"{MARKED}.")
+    notes.extend(paper_note(spec, has_paper))
     notes.extend(data_notes(card))
     return tuple(notes)
 
 
-def run_notes(plan: Plan) -> list[str]:
-    """Sentences on dataset, preset and device."""
+MARKED = "The best figure of a column is marked as best, the next as second"
+
+
+def paper_note(spec: TableSpec, has_paper: bool) -> list[str]:
+    """A sentence on the paper's figures, where it prints any for this dataset."""
+    printed = f"Paper: what Table {spec.number} of POD (CIKM 2023) prints for this dataset."
+    return [f"{printed} {spec.remark}".rstrip()] if has_paper else []
+
+
+def run_notes(plan: Plan, evaluated: str = "") -> list[str]:
+    """Sentences on dataset, preset and device. evaluated: whom figures are of; "": the evaluated users."""
     card = plan.card
     return [
-        f"Dataset: {card.name} ({card.source}); {card.evaluated:,} users are evaluated.",
+        f"Dataset: {card.name} ({card.source}); {evaluated or f'{card.evaluated:,} users are evaluated'}.",
         f"Preset: {plan.preset} ({PRESETS.get(plan.preset, 'unknown')}). {_devices(plan)}",
     ]
 
@@ -83,10 +89,10 @@ def but_numbers_in_words(protocol: Protocol, *, text_models: bool = False) -> st
     history = "generated lists may hold history items" if protocol.keep_history else "no list holds history items"
     repeats = "an item counts as often as it is generated" if protocol.per_occurrence else "an item counts once"
     words = f"{history}; {repeats}"
-    return f"{words}; text models: {_text_models_in_words(protocol)}" if text_models else words
+    return f"{words}; text models: {text_models_in_words(protocol)}" if text_models else words
 
 
-def _text_models_in_words(protocol: Protocol) -> str:
+def text_models_in_words(protocol: Protocol) -> str:
     """What a protocol decides for text models that leave it open: training, then search."""
     told = (
         (protocol.held_out_pairs, "explanations of held-out pairs trained on", "held-out pairs kept out of training"),
@@ -124,7 +130,8 @@ def _device(content: Mapping[str, Any]) -> str:
     return f"{device} ({name})" if name else device
 
 
-def _seeds(plan: Plan) -> str:
+def seed_note(plan: Plan) -> str:
+    """A sentence on seeds and spread."""
     seeds = ", ".join(map(str, plan.seeds))
     if len(plan.seeds) == 1:
         return f"Seed: {seeds}; one run each, so no spread is given."

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from bench.errors import UserError
+from bench.explanation_judge import figure
+from bench.metrics.text import METRICS
 from bench.protocols import PROTOCOLS, Protocol, with_numbering
 from bench.splits import Numbering
 from bench.tasks import TaskName
@@ -26,6 +28,7 @@ class TableSpec:
              text models with one token an item.
     numberings: it has its own runs, under each of these item numbers and `sound` in all else; empty: its runs are those
              of the protocols asked for.
+    on_request: models with a row only where --models names them.
     """
 
     number: str
@@ -36,6 +39,12 @@ class TableSpec:
     added: tuple[str, ...] = ()
     remark: str = ""
     numberings: tuple[Numbering, ...] = ()
+    on_request: tuple[str, ...] = ()
+
+    def figure(self, metric: str, protocol: Protocol) -> str:
+        """How records call a column under a protocol: of text metrics each protocol shows its own family."""
+        textual = self.task == "explanation" and metric in METRICS
+        return figure(metric, protocol.text_metrics) if textual else metric
 
     @property
     def protocols(self) -> list[Protocol]:
@@ -69,6 +78,15 @@ TABLES: dict[str, TableSpec] = {
         ("HR@1", "HR@5", "NDCG@5", "HR@10", "NDCG@10"),
         ("mf", "mlp", "p5", "pod"),
         (*_INDEPENDENT, *_RULES, "sasrec"),
+    ),
+    "4": TableSpec(
+        "4",
+        "Performance comparison on explanation generation (%)",
+        "explanation",
+        METRICS,
+        ("att2seq", "nrt", "peter", "pod"),
+        ("frequent-sentence", "random-sentence"),
+        on_request=("p5", *_INDEPENDENT),
     ),
 }
 

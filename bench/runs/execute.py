@@ -22,7 +22,7 @@ from bench.runs.curve import draw_curve, write_curve
 from bench.runs.fitted import find_fit
 from bench.runs.identity import Job
 from bench.runs.lock import locked
-from bench.runs.predictions import write_explanations, write_per_user, write_predictions
+from bench.runs.predictions import EXPLANATIONS, write_explanations, write_per_user, write_predictions
 from bench.runs.record import Record, write_record
 from bench.splits import Split, draw_negatives, item_numbers
 from bench.tasks import Queries, Ranking, TaskName, judge, make_queries
@@ -210,14 +210,13 @@ def _writers(
     answers: Answers,
     weights: Path,
 ) -> dict[str, Callable[[Path], Any]]:
-    writers: dict[str, Callable[[Path], Any]] = {
-        "per_user.parquet": partial(write_per_user, split=split, judged=judged),
-    }
+    writers: dict[str, Callable[[Path], Any]] = {}
+    if judged:
+        writers["per_user.parquet"] = partial(write_per_user, split=split, judged=judged)
     for task, (_, ranking) in answers.rankings.items():
         writers[f"predictions-{task}.parquet"] = partial(write_predictions, split=split, ranking=ranking)
     if answers.sentences is not None:
-        name = "predictions-explanation.parquet"
-        writers[name] = partial(write_explanations, split=split, sentences=answers.sentences)
+        writers[EXPLANATIONS] = partial(write_explanations, split=split, sentences=answers.sentences)
     if context.curve:
         writers["curve.csv"] = partial(write_curve, curve=context.curve)
         writers["curve.png"] = partial(draw_curve, curve=context.curve)

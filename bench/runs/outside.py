@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,60 +106,66 @@ def estimate(values: FloatArray) -> Estimate:
 
 
 def _read(path: Path, split: Split) -> _Rows:
-    table, unit, first = _read_table(path)
+    table, unit, first = read_columns(path, COLUMNS, _FORM)
     place = f"{path}: {unit}"
-    if table.num_rows == 0:
-        raise UserError("holds no predictions", str(path), _FORM)
     ranks = _ranks(table.column("rank"), place, first)
     indices = {}
     for field, ids in (("user", split.dataset.user_ids), ("item", split.dataset.item_ids)):
-        indices[field] = _indices(table.column(field), ids, field, place, first)
+        indices[field] = indices_of(table.column(field), ids, field, place, first)
     return _Rows(path, indices["user"], ranks, indices["item"], unit, first)
 
 
-def _read_table(path: Path) -> tuple[Any, str, int]:
-    """The three columns as an Arrow table, and how its rows are counted."""
+def read_columns(path: Path, columns: Sequence[str], form: str, *, lines: bool = True) -> tuple[Any, str, int]:
+    """Columns of a CSV or Parquet file as an Arrow table, how its rows are called, and the number of the first.
+
+    columns: must be there once each; others may. form: what is said of the file where it is wrong.
+    lines:   rows of a CSV file are lines; else fields may hold line breaks, and rows are counted.
+    Raises UserError where the file cannot be read, lacks a column or has no rows.
+    """
     import pyarrow as pa
 
     try:
         with path.open("rb") as stream:
             parquet = stream.read(4) == b"PAR1"
-        return (_read_parquet(path), "row", 1) if parquet else (_read_csv(path), "line", 2)
+        table = _read_parquet(path, columns, form) if parquet else _read_csv(path, columns, form, lines)
     except OSError as error:
         raise UserError(error.strerror or str(error), str(path), "check the file") from error
     except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot be read ({error})", str(path), _FORM) from error
+        raise UserError(f"cannot be read ({error})", str(path), form) from error
+    if table.num_rows == 0:
+        raise UserError("holds no predictions", str(path), form)
+    return (table, "line", 2) if lines and not parquet else (table, "row", 1)
 
 
-def _read_parquet(path: Path) -> Any:
+def _read_parquet(path: Path, columns: Sequence[str], form: str) -> Any:
     import pyarrow.parquet as pq
 
-    _need_columns(pq.read_schema(path).names, path)
-    return pq.read_table(path, columns=list(COLUMNS))
+    _need_columns(pq.read_schema(path).names, path, columns, form)
+    return pq.read_table(path, columns=list(columns))
 
 
-def _read_csv(path: Path) -> Any:
+def _read_csv(path: Path, columns: Sequence[str], form: str, lines: bool) -> Any:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        _need_columns(next(csv.reader(stream), []), path)
+        _need_columns(next(csv.reader(stream), []), path, columns, form)
     return arrow_csv.read_csv(
         path,
-        parse_options=arrow_csv.ParseOptions(ignore_empty_lines=False),
+        parse_options=arrow_csv.ParseOptions(ignore_empty_lines=False, newlines_in_values=not lines),
         convert_options=arrow_csv.ConvertOptions(
-            include_columns=list(COLUMNS),
-            column_types=dict.fromkeys(COLUMNS, pa.string()),
+            include_columns=list(columns),
+            column_types=dict.fromkeys(columns, pa.string()),
             strings_can_be_null=False,
         ),
     )
 
 
-def _need_columns(names: list[str], path: Path) -> None:
-    for column in COLUMNS:
+def _need_columns(names: list[str], path: Path, columns: Sequence[str], form: str) -> None:
+    for column in columns:
         if names.count(column) != 1:
             what = f"column '{column}' is missing" if column not in names else f"column '{column}' is there twice"
-            raise UserError(what, f"{path}: line 1", f"it has {', '.join(names) or 'none'}; {_FORM}")
+            raise UserError(what, f"{path}: line 1", f"it has {', '.join(names) or 'none'}; {form}")
 
 
 def _ranks(column: Any, place: str, first: int) -> IntArray:
@@ -179,7 +186,11 @@ def _compute() -> Any:
     return importlib.import_module("pyarrow.compute")
 
 
-def _indices(column: Any, ids: tuple[str, ...], field: str, place: str, first: int) -> IntArray:
+def indices_of(column: Any, ids: tuple[str, ...], field: str, place: str, first: int) -> IntArray:
+    """(rows,) the index of each id of a column; UserError, naming the row, at one that is unknown.
+
+    place: the file, and how its rows are called. first: the number of the first row.
+    """
     import pyarrow as pa
 
     column = column.cast(pa.string())

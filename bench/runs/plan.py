@@ -25,7 +25,10 @@ STALE = "not run yet as it is now: the record here was made under other settings
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What reports need of a dataset and its split: kept in results/<dataset>/dataset.json."""
+    """What reports need of a dataset and its split: kept in results/<dataset>/dataset.json.
+
+    no_explanations: why there are no explanation records; "" where there are some, or nobody looked for them.
+    """
 
     name: str
     source: str
@@ -39,6 +42,7 @@ class DatasetCard:
     split_fingerprint: str
     notes: tuple[DataNote, ...]
     explanations_fingerprint: str = ""
+    no_explanations: str = ""
 
     @classmethod
     def of(cls, split: Split) -> DatasetCard:
@@ -47,7 +51,8 @@ class DatasetCard:
         sizes = (data.n_users, data.n_items, data.n_interactions, data.density, len(split.users))
         notes = data.notes + split.notes
         prints = (data.fingerprint, split.fingerprint)
-        return cls(data.name, data.source, *sizes, has, *prints, notes, split.explanations_fingerprint)
+        said = (split.explanations_fingerprint, split.no_explanations)
+        return cls(data.name, data.source, *sizes, has, *prints, notes, *said)
 
 
 def write_card(card: DatasetCard, path: Path) -> None:
@@ -57,8 +62,10 @@ def write_card(card: DatasetCard, path: Path) -> None:
     """
     if path.exists():
         check_same_data(path, card.name, card.fingerprint, card.split_fingerprint)
-        known = read_card(path).explanations_fingerprint
-        if card.explanations_fingerprint in ("", known):
+        known = read_card(path)
+        new_records = card.explanations_fingerprint not in ("", known.explanations_fingerprint)
+        new_reason = card.no_explanations not in ("", known.no_explanations) and not known.explanations_fingerprint
+        if not new_records and not new_reason:
             return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
@@ -122,6 +129,7 @@ class Plan:
     """Everything that the tables show of one dataset, and what of it was asked for.
 
     overrides: model -> setting -> text, from `--set`.
+    named:     the models that were asked for by name.
     """
 
     card: DatasetCard
@@ -130,6 +138,7 @@ class Plan:
     seeds: list[int]
     overrides: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    named: frozenset[str] = frozenset()
 
     def jobs(self, *, force: bool = False) -> list[Job]:
         """The distinct jobs to run, in order: asked for, possible, and (unless `force`) without a record."""
@@ -157,8 +166,8 @@ def make_plan(
     overrides: model -> setting -> text, from `--set`.
     asked:     the models to run; None: all.
     """
-    plan = Plan(card, preset, protocols, seeds, overrides or {})
-    wanted = None if asked is None else set(asked)
+    wanted = None if asked is None else frozenset(asked)
+    plan = Plan(card, preset, protocols, seeds, overrides or {}, named=wanted or frozenset())
     for name in names:
         if name not in registry.models:
             continue
@@ -232,6 +241,9 @@ def obstacle_of(info: ModelInfo, card: DatasetCard) -> str:
     lacking = [need for need in info.needs if need not in card.has]
     if lacking:
         return f"needs item {', '.join(lacking)}, which this dataset does not have"
+    # A model that ranks as well runs without explanations, unless results here are of runs that had them.
+    if "explanation" in info.tasks and card.no_explanations and (len(info.tasks) == 1 or card.explanations_fingerprint):
+        return f"needs explanations, which this dataset does not have ({card.no_explanations})"
     packages = info.missing_packages()
     if packages:
         return f"needs the package {', '.join(packages)}, which is not installed"

@@ -13,6 +13,8 @@ from bench.ragged import FloatArray
 from bench.splits import Split
 from bench.tasks import Ranking, TaskName
 
+EXPLANATIONS = "predictions-explanation.parquet"
+
 
 def write_per_user(path: Path, split: Split, judged: Mapping[TaskName, Mapping[str, FloatArray]]) -> None:
     """Write one row per task and evaluated user: every metric and the place of the truth."""

@@ -1,8 +1,9 @@
 """Run records: written aside, checked, renamed into place; complete or absent.
 
 A record is a folder: `record.json` (identity, settings, environment, timings, mean metrics, checksums),
-`per_user.parquet` (one row per task and evaluated user), `curve.csv` (learning curve, where there is one),
-`predictions-<task>.parquet` and `weights.safetensors`. The last two are large and may be left out of a copy.
+`per_user.parquet` (one row per ranking task and evaluated user), `curve.csv` (learning curve, where there is one),
+`predictions-<task>.parquet` and `weights.safetensors`. The last two are large and may be left out of a copy. Beside
+them lies, once its sentences are judged, `per_pair.parquet` (see `bench.runs.judged`), which is no part of the record.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.ragged import FloatArray
 from bench.runs.identity import FORMAT, canonical
+
+if TYPE_CHECKING:
+    from bench.runs.judged import Judged
 
 LARGE = ("predictions-", "weights.")
 _FIX = "restore it, or remove its folder and run again"
@@ -33,10 +37,11 @@ class Unwritable(UserError):
 
 @dataclass(frozen=True)
 class Record:
-    """A finished run as read from disk: its folder and the content of record.json."""
+    """A finished run as read from disk: its folder, the content of record.json, and the verdict on its sentences."""
 
     path: Path
     content: dict[str, Any]
+    judged: Judged | None = None
 
     @property
     def key(self) -> str:
@@ -52,8 +57,9 @@ class Record:
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
-        """task -> metric -> mean over users; "n" is the number of users."""
-        return self.content["metrics"]
+        """task -> metric -> mean over users, or figure of explanations; "n" is the number of users or pairs."""
+        means: dict[str, dict[str, float]] = self.content["metrics"]
+        return means if self.judged is None else {**means, "explanation": self.judged.figures}
 
     def per_user(self, task: str) -> dict[str, FloatArray]:
         """metric -> (n,) values of a task, with "user"; UserError where the file is not there."""

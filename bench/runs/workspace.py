@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench.data.catalog import load_dataset, load_reviews
+from bench.data.catalog import EXPLANATIONS, find_explanation_file, load_dataset, load_reviews
 from bench.data.dataset import Dataset
 from bench.errors import UserError
-from bench.explanations import Explanations, load_explanations, make_explanations, save_explanations
+from bench.explanations import (
+    MADE,
+    Explanations,
+    authors_origin,
+    load_explanations,
+    make_explanations,
+    read_authors,
+    save_explanations,
+)
 from bench.progress import Progress
 from bench.runs.lock import locked
 from bench.runs.plan import DatasetCard, check_same_data, write_card
@@ -39,15 +47,16 @@ def prepare(
     """Read a dataset and load its split, or make it once; writes the card beside it.
 
     keep:         False: write nothing.
-    explanations: take sentences from its reviews too, once; without reviews there are none, and `progress` is told.
-    Raises UserError where `out` holds results of other data under the same name.
+    explanations: have explanation records too: the authors' explanation.json beside sequential.txt, else sentences of
+                  the reviews; made once, and anew where that file or the rule has changed. Without any the split
+                  says why, and `progress` is told.
+    Raises UserError where `out` holds results of other data under the same name, or explanation.json does not fit.
     """
     progress = progress or Progress()
     dataset = load_dataset(name_or_path, data_dir, offline)
     if not keep:
         split = make_split(dataset)
-        records = _extract(name_or_path, dataset, data_dir, offline, progress) if explanations else None
-        return replace(split, explanations=records)
+        return _explained(split, None, name_or_path, data_dir, offline, progress) if explanations else split
     folder = out / dataset.name
     make_folder(folder)
     with locked(folder / ".lock", wait=True):
@@ -55,28 +64,43 @@ def prepare(
         check_same_data(card, dataset.name, dataset.fingerprint)
         split = _load_or_make(dataset, folder / "split.npz")
         if explanations:
-            path = folder / "explanations.npz"
-            records = load_explanations(path) if path.exists() else None
-            if records is None:
-                records = _extract(name_or_path, dataset, data_dir, offline, progress)
-                if records is not None:
-                    save_explanations(records, path)
-            split = replace(split, explanations=records)
+            split = _explained(split, folder / "explanations.npz", name_or_path, data_dir, offline, progress)
         write_card(DatasetCard.of(split), card)
     return split
 
 
-def _extract(
-    name_or_path: str, dataset: Dataset, data_dir: Path | None, offline: bool, progress: Progress
-) -> Explanations | None:
-    """Sentences from the reviews behind a dataset; None where it has none."""
-    try:
-        reviews = load_reviews(name_or_path, data_dir, offline)
-        progress.line(f"taking explanations from the reviews of {dataset.name}")
-        return make_explanations(reviews, dataset)
-    except UserError as error:
-        progress.line(f"no explanations for {dataset.name}: {error.what}")
-        return None
+def _explained(
+    split: Split, path: Path | None, name_or_path: str, data_dir: Path | None, offline: bool, progress: Progress
+) -> Split:
+    """The split with its explanation records, or with the reason why there are none. path: where they are kept."""
+    given = find_explanation_file(name_or_path, data_dir, offline)
+    stored = load_explanations(path) if path is not None and path.exists() else None
+    if stored is not None and _is_current(stored, given):
+        return replace(split, explanations=stored)
+    name = split.dataset.name
+    if given is not None:
+        progress.line(f"reading {given.name} of {name}")
+        records = read_authors(given, split.dataset)
+    else:
+        try:
+            reviews = load_reviews(name_or_path, data_dir, offline)
+            progress.line(f"taking explanations from the reviews of {name}")
+            records = make_explanations(reviews, split.dataset)
+        except UserError as error:
+            # Of a path only the last part: the reason goes into files that are shared.
+            reason = f"{Path(error.where).name}: {error.what}"
+            progress.line(f"no explanations: {reason}")
+            return replace(split, no_explanations=reason)
+    if path is not None:
+        save_explanations(records, path)
+    return replace(split, explanations=records)
+
+
+def _is_current(stored: Explanations, given: Path | None) -> bool:
+    """Whether stored records are what would be made now; what a file gave stays when the file is gone."""
+    if given is not None:
+        return stored.origin == authors_origin(given)
+    return stored.origin == MADE or stored.origin.startswith(EXPLANATIONS)
 
 
 def make_folder(folder: Path) -> None:
