@@ -71,8 +71,8 @@ class Shape:
 
 SHAPES = {
     "small-sequential": Shape("small", "sequential", 88, 16, 2, 8.0),
-    "small-topn": Shape("small", "topn", 440, 16, 1, 15.0),
-    "small-explanation": Shape("small", "explanation", 12, 16, 16, 3.0),
+    "small-topn": Shape("small", "topn", 440, 8, 1, 15.0),
+    "small-explanation": Shape("small", "explanation", 12, 16, 4, 3.0),
     "tiny-sequential": Shape("tiny", "sequential", 88, 64, 64, 4.0),
     "tiny-topn": Shape("tiny", "topn", 440, 64, 8, 15.0),
     "tiny-explanation": Shape("tiny", "explanation", 12, 64, 64),
