@@ -48,14 +48,16 @@ class Validation:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Users and items of explanations, and the sentences where they may be seen.
+    """Users and items of explanations, and the sentences and ratings where they may be seen.
 
     users, items: (n,) indices. texts: n sentences; empty where they are what is asked for.
+    ratings:      (n,) float32 of the same reviews; None where not all are known, or sentences are asked for.
     """
 
     users: IntArray
     items: IntArray
     texts: tuple[str, ...] = ()
+    ratings: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.users)

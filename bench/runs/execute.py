@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.dataset import Dataset
 from bench.efficiency import Timing, environment, peak_memory_mib, reset_peak_memory, timed
 from bench.explanations import TEST, VALID, train_rows
 from bench.models import Context, Pairs, Training, Validation
@@ -70,12 +71,24 @@ def _explanations(split: Split, protocol: Protocol) -> tuple[Pairs, Pairs] | Non
 
 
 def explanation_pairs(split: Split, rows: IntArray, *, texts: bool = True) -> Pairs:
-    """The explanation records of these rows; without their sentences where they are what is asked for."""
+    """The explanation records of these rows; without sentences and ratings where sentences are what is asked for."""
     records = split.explanations
     if records is None:
         raise ValueError("this split has no explanations")
-    sentences = tuple(records.texts[row] for row in rows) if texts else ()
-    return Pairs(records.users[rows], records.items[rows], sentences)
+    users, items = records.users[rows], records.items[rows]
+    if not texts:
+        return Pairs(users, items)
+    return Pairs(users, items, tuple(records.texts[row] for row in rows), _ratings(split.dataset, users, items))
+
+
+def _ratings(dataset: Dataset, users: IntArray, items: IntArray) -> FloatArray | None:
+    """(n,) the rating of each pair, None where the dataset does not have them all."""
+    if dataset.ratings is None:
+        return None
+    known = dataset.sequences.row_of.astype(np.int64) * dataset.n_items + dataset.sequences.values
+    order, asked = np.argsort(known), users.astype(np.int64) * dataset.n_items + items
+    place = order[np.searchsorted(known, asked, sorter=order).clip(max=len(order) - 1)]
+    return dataset.ratings[place] if np.array_equal(known[place], asked) else None
 
 
 @dataclass
