@@ -26,7 +26,7 @@ from bench.report.specs import TableSpec, models_of
 from bench.report.text import text_table
 from bench.runs.failure import read_failures
 from bench.runs.identity import Job
-from bench.runs.judged import judge_runs, judged_runs
+from bench.runs.judged import judge_runs, judged_runs, lacks_verdict
 from bench.runs.outside import judge_file
 from bench.runs.outside_sentences import judge_sentence_file
 from bench.runs.perform import Means, Outcome, perform
@@ -276,14 +276,18 @@ def _groups(work: Work) -> Groups | None:
 def exit_code(works: Iterable[Work], outcomes: Iterable[Outcome], options: Options) -> int:
     """0 where everything asked for is there, 1 where something is not.
 
-    A model that this dataset has no data for counts only if it was asked for by name.
+    A model that this dataset has no data for counts only if it was asked for by name; sentences without a verdict count
+    where the table of explanations was asked for.
     """
+    explained = any(spec.task == "explanation" for spec in options.tables)
     if any(outcome.state == "failed" for outcome in outcomes):
         return 1
     for work in works:
         for entry in work.whole.entries:
             excused = options.models is None and entry.obstacle and not entry.info.missing_packages()
             if entry.asked and entry.record is None and not excused:
+                return 1
+            if entry.asked and explained and entry.record is not None and lacks_verdict(entry.record):
                 return 1
     return 0
 
@@ -321,6 +325,8 @@ def export(options: Options, progress: Progress) -> str:
     lines = ["written:"]
     for text in options.datasets:
         progress.line(f"reading {text}")
-        split = prepare(text, options.out, options.data_dir, offline=options.offline)
+        split = prepare(
+            text, options.out, options.data_dir, offline=options.offline, explanations=True, progress=progress
+        )
         lines += [f"  {path}" for path in export_split(split, (options.export or Path()) / split.dataset.name)]
     return "\n".join(lines) + "\n"

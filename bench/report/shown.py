@@ -17,10 +17,12 @@ _LONGEST = 80
 
 
 def current(record: Record, registry: Registry, card: DatasetCard) -> bool:
-    """Whether a record is of this data and of the present versions of model and referee."""
+    """Whether a record is of this data, explanations included, and of the present versions of model and referee."""
     identity = record.content["identity"]
     info = registry.models.get(record.model)
     same_data = (identity["dataset"], identity["split"]) == (card.fingerprint, card.split_fingerprint)
+    if info is not None and "explanation" in info.tasks:
+        same_data = same_data and identity.get("explanations", "") == card.explanations_fingerprint
     same_code = identity["referee"] == REFEREE and (info is None or identity["model_version"] == info.version)
     return same_data and same_code
 

@@ -72,6 +72,11 @@ def judged_runs(records: Iterable[Record]) -> list[Record]:
     return [replace(record, judged=read_judged(record)) for record in records]
 
 
+def lacks_verdict(record: Record) -> bool:
+    """Whether a run was asked to explain and its sentences have no figures here."""
+    return "explanation" in record.content["identity"].get("tasks", ()) and record.judged is None
+
+
 def judge_runs(
     records: Iterable[Record], split: Split, find: Callable[[bool], Cutter], progress: Progress | None = None
 ) -> int:
