@@ -88,6 +88,81 @@ def test_rules_on_the_demo(tmp_path, capsys):
     assert {name for name in after if before[name] != after[name]} == set()
 
 
+FREE = ("--tables", "4", "--models", "frequent-sentence,random-sentence", "--offline")
+
+
+def test_explanations_on_the_demo(podium, tmp_path):
+    code, out, err = podium(*FREE, dataset="demo")
+    assert code == 0 and "run 4 of 4: random-sentence on demo" in err
+    for words in (
+        "Table 4.",
+        "Variety table.",
+        "Explanation records of demo",
+        "Some of them, drawn at random",
+        "cut at 20",
+    ):
+        assert words in out
+    folder = tmp_path / "out" / "demo"
+    assert {path.name for path in folder.glob("explanations*")} == {
+        "explanations.npz",
+        "explanations.csv",
+        "explanations_sample.csv",
+    }
+    assert len(rows(folder / "explanations_sample.csv")) == 20
+    cells = {(r["protocol"], r["model"], r["metric"]): r for r in rows(folder / "smoke" / "table4.csv")}
+    figures = {
+        (r["protocol"], r["model"], r["metric"]): float(r["value"]) for r in rows(folder / "smoke" / "metrics.csv")
+    }
+    for protocol, family in (("published", "published"), ("sound", "standard")):
+        for model in ("frequent-sentence", "random-sentence"):
+            exact = figures[protocol, model, f"ROUGE-L {family}"]
+            assert cells[protocol, model, "ROUGE-L"]["value"] == f"{exact:.4f}" and exact > 0
+    assert {r["model"] for r in rows(folder / "smoke" / "explanation_intervals.csv")} == {
+        "frequent-sentence",
+        "random-sentence",
+    }
+    before = files(tmp_path / "out")
+    assert podium(*FREE, dataset="demo")[0] == 0 and files(tmp_path / "out") == before
+    (folder / "explanations.npz").unlink()
+    (folder / "split.npz").unlink()
+    assert podium(*FREE, "--report-only", dataset="demo")[:2] == (0, out)
+
+
+def test_runs_from_before_verdicts_are_judged_without_running_again(podium, tmp_path):
+    code, out, _ = podium(*FREE, dataset="demo")
+    verdicts = list((tmp_path / "out").rglob("per_pair.parquet"))
+    assert code == 0 and len(verdicts) == 4
+    before = files(tmp_path / "out")
+    for path in verdicts:
+        path.unlink()
+    code, shown, _ = podium(*FREE, "--report-only", dataset="demo")
+    assert code == 1 and "not judged by this version yet: run without --report-only" in shown
+    code, shown, err = podium(*FREE, dataset="demo")
+    assert code == 0 and shown == out and "run 1" not in err and files(tmp_path / "out") == before
+
+
+def test_data_without_texts_say_why(podium, tmp_path, monkeypatch):
+    registry = discover()
+    picked = {name: registry.models[name] for name in ("popularity", "frequent-sentence", "random-sentence")}
+    monkeypatch.setattr("bench.models.discover", lambda: Registry(picked, {}))
+    code, out, err = podium("--tables", "4", "--offline")
+    assert code == 0, "what the data does not have is no failure unless it was asked for by name"
+    assert "no explanations: shop: has no review texts" in err and "Variety table" not in out
+    why = "which this dataset does not have (shop: has no review texts)"
+    notes = {r["model"]: r["note"] for r in rows(tmp_path / "out" / "shop" / "smoke" / "table4.csv")}
+    assert why in notes["frequent-sentence"] and why in notes["random-sentence"]
+    assert podium(*FREE)[0] == 1, "asked for by name"
+    for words in (("--models", "popularity"), ("--models", "popularity", "--report-only")):
+        assert why in podium(*words)[1], "known from the card where nobody looks"
+
+
+def test_results_keep_what_they_know_of_explanations(podium, tmp_path):
+    assert podium(*FREE, dataset="demo")[0] == 0
+    assert podium("--models", "popularity", "--tables", "2,4", dataset="demo")[0] == 0
+    found = {r["model"]: r["value"] for r in rows(tmp_path / "out" / "demo" / "smoke" / "table4.csv")}
+    assert found["random-sentence"], "shown, although this command did not look for explanations"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

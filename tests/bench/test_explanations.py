@@ -18,10 +18,13 @@ from bench.data.dataset import Dataset, dataset_from_events
 from bench.data.demo import demo_reviews, make_demo
 from bench.errors import UserError
 from bench.explanations import (
+    MADE,
+    RULE,
     TEST,
     TRAIN,
     VALID,
     Explanations,
+    authors_origin,
     held_out,
     load_explanations,
     make_explanations,
@@ -105,6 +108,13 @@ def test_strangers_are_left_out_and_of_two_reviews_the_earlier_explains():
 def test_nothing_to_explain_is_an_error(texts, words):
     reviews = reviews_of(texts)
     with pytest.raises(UserError, match=words):
+        make_explanations(reviews, dataset_of(reviews))
+
+
+def test_too_few_records_to_hold_any_out_are_an_error():
+    # Every item is one user's alone, so that all its records have to be trained on.
+    reviews = [review._replace(item=f"{review.user} {review.item}") for review in reviews_of(TEXTS[:3])]
+    with pytest.raises(UserError, match="reviews with a sentence that judges a feature are too few to hold any out"):
         make_explanations(reviews, dataset_of(reviews))
 
 
@@ -221,6 +231,7 @@ def test_files_come_back_as_they_were(tmp_path, demo):
     read = load_explanations(path)
     assert read.fingerprint == found.fingerprint and read.notes == found.notes
     assert read.texts == found.texts and read.features == found.features
+    assert read.origin == found.origin == MADE == f"sentences of reviews, rule {RULE}"
     assert [child.name for child in path.parent.iterdir()] == ["explanations.npz"]
 
 
@@ -264,5 +275,7 @@ def test_the_authors_split_is_kept_and_repeats_are_counted(tmp_path):
     assert read.users.tolist() == [0, 0, 1, 1] and read.items.tolist() == [0, 1, 0, 1]
     assert read.texts == ("four", "two", "five", "one") and read.part.tolist() == [1, 0, 2, 0]
     assert [note.count for note in read.notes] == [2, 0, 1]  # item x is never trained on
+    assert read.origin == authors_origin(path) != authors_origin(authors_file(tmp_path, train=[record("a", "x", "z")]))
+    assert str(tmp_path) not in read.origin
     with pytest.raises(UserError, match="has no validation records"):
         read_authors(authors_file(tmp_path, train=[record("a", "x", "one")]), dataset)

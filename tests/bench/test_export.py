@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
 from bench.data.catalog import load_dataset
-from bench.data.demo import make_demo
+from bench.data.demo import demo_reviews, make_demo
+from bench.explanations import TEST, TRAIN, VALID, make_explanations
 from bench.splits import make_split
 from run_all import main
 
@@ -70,3 +72,38 @@ def test_an_outside_ranking_of_the_candidates_can_be_scored(exported, capsys):
 def test_export_and_score_exclude_each_other(capsys):
     assert main(["--export", "x", "--score", "y", "--dataset", "demo"]) == 2
     assert "exclude each other" in capsys.readouterr().err
+
+
+def test_what_explains_may_learn_from_and_what_it_is_asked(exported):
+    dataset = load_dataset("demo")
+    records = make_explanations(demo_reviews(), dataset)
+    split = make_split(dataset)
+    held = set()
+    for stage in ("valid", "test"):
+        pairs = zip(split.users, split.truth(stage), strict=True)
+        held |= {(dataset.user_ids[user], dataset.item_ids[item]) for user, item in pairs}
+    pairs = [(dataset.user_ids[u], dataset.item_ids[i]) for u, i in zip(records.users, records.items, strict=True)]
+    for name, part in (("train", TRAIN), ("valid", VALID)):
+        with (exported / f"csv/demo/explanations-{name}.csv").open(newline="") as stream:
+            found = [tuple(row.values()) for row in csv.DictReader(stream)]
+        rows = [row for row in records.rows(part).tolist() if pairs[row] not in held]
+        assert found == [(*pairs[row], records.features[row], records.texts[row]) for row in rows]
+    asked = read(exported / "csv/demo/explanations-test.csv")
+    assert [tuple(row) for row in asked] == [pairs[row] for row in records.rows(TEST)]
+
+
+def test_outside_explanations_of_the_exported_pairs_can_be_scored(exported, capsys):
+    with (exported / "said.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["user", "item", "explanation"])
+        writer.writerows((*row, "the price is good") for row in read(exported / "csv/demo/explanations-test.csv"))
+    words = ["--score", str(exported / "said.csv"), "--task", "explanation", "--protocol", "both", "--offline"]
+    assert main([*words, "--dataset", "demo", "--out", str(exported / "out"), "--json", str(exported / "v.json")]) == 0
+    said = capsys.readouterr().out
+    assert "standard text metrics, percent" in said and "published text metrics, percent" in said
+    assert "0 of them have no row" in said and "cut at 20 " in said
+    verdicts = json.loads((exported / "v.json").read_text())
+    assert [verdict["family"] for verdict in verdicts] == ["published", "standard"]
+    assert all(verdict["metrics"]["ROUGE-1"]["mean"] > 5 for verdict in verdicts)
+    share = verdicts[0]["shares"]["unique sentences"]
+    assert share == 1 / verdicts[0]["evaluated"]

@@ -123,6 +123,8 @@ def test_options_as_typed():
     random = parse(["--dataset", "a", "--item-numbering", "random", "--protocol", "sound"])
     assert [protocol.name for protocol in random.protocols] == ["sound+random-ids"]
     assert [protocol.name for protocol in parse(["--dataset", "a", "--score", "f"]).protocols] == ["sound"]
+    scored = parse(["--dataset", "a", "--score", "f", "--task", "explanation"])
+    assert scored.task == "explanation" and scored.action == "score"
     assert all(action.help for action in make_parser()._actions)
 
 

@@ -12,6 +12,7 @@ def test_the_two_differ_as_published_md_says():
     assert (published.item_numbering, published.keep_history, published.per_occurrence) == ("appearance", True, True)
     assert (sound.item_numbering, sound.keep_history, sound.per_occurrence) == ("train", False, False)
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
+    assert (published.text_metrics, sound.text_metrics) == ("published", "standard")
 
 
 def test_a_subset_is_what_touches_a_model():

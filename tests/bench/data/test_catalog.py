@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import bench.data.catalog as catalog
-from bench.data.catalog import DATASETS, dataset_name, detect_format, load_dataset, load_reviews
+from bench.data.catalog import DATASETS, dataset_name, detect_format, find_explanation_file, load_dataset, load_reviews
 from bench.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -212,3 +212,16 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 def test_real_folder_under_another_name_needs_no_statistics(shared, tmp_path):
     shutil.copytree(shared / "data" / "musical", tmp_path / "guitars")
     assert load_dataset(str(tmp_path / "guitars")).name == "guitars"
+
+
+def test_the_authors_explanations_lie_beside_the_sequences_that_are_read(tmp_path, small):
+    sequences, reviews = "1 1 2 3\n", '{"reviewerID": "u"}\n'
+    place(
+        tmp_path, **{"toys/sequential.txt": sequences, "toys/explanation.json": "{}", "plain/sequential.txt": sequences}
+    )
+    place(tmp_path, **{"amazon/explanation.json": "{}", "amazon/reviews.json": reviews})
+    assert find_explanation_file("toys", tmp_path) == tmp_path / "toys" / "explanation.json"
+    assert find_explanation_file(str(tmp_path / "toys" / "sequential.txt")) == tmp_path / "toys" / "explanation.json"
+    assert find_explanation_file(str(tmp_path / "plain")) is None
+    assert find_explanation_file(str(tmp_path / "amazon")) is None, "it belongs to sequences"
+    assert find_explanation_file("demo") is None

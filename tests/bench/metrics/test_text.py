@@ -20,6 +20,7 @@ from bench.metrics.text import (
     bleu_counts,
     bleu_difference,
     bleu_interval,
+    bleu_spread,
     rouge,
     text_scores,
 )
@@ -211,6 +212,8 @@ def test_the_interval_is_the_spread_over_new_draws_of_pairs():
     spread = np.std([bleu(part_of(everything, rows), "published") for rows in draws])
     assert (high - low) / (2 * 1.96) == pytest.approx(spread, rel=0.5)
     assert bleu_interval(few, "published", np.random.default_rng(1)) == (low, high)
+    error, *ends = bleu_spread(few, "published", np.random.default_rng(1))
+    assert ends == [low, high] and error == pytest.approx(spread, rel=0.5)
 
 
 def test_the_paired_difference_sees_what_is_there_and_nothing_else():
