@@ -10,15 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from bench.ragged import IntArray, offsets_of
 
 # A rectangle may be so much wider than its shortest row: wider wastes attention, narrower makes more, smaller ones.
-_GROWTH = 1.35
+_GROWTH = 1.6
 _SLACK = 2
+
+
+class _Spread(torch.autograd.Function):
+    """Tokens into cells. Attention masks cells without a token: their gradients are zero and need not be added."""
+
+    @staticmethod
+    def forward(ctx: Any, part: torch.Tensor, spread: torch.Tensor, gather: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(gather)
+        return part.index_select(0, spread)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return gradient.index_select(0, *ctx.saved_tensors), None, None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +57,12 @@ class Rectangle:
 
     def take(self, flat: torch.Tensor) -> torch.Tensor:
         """(tokens of the whole layout, d) -> (n, width, d); cells without a token repeat one of their row."""
-        part = flat[self.tokens]
+        return self.cells(flat[self.tokens])
+
+    def cells(self, part: torch.Tensor) -> torch.Tensor:
+        """`take` of this rectangle's own tokens. Gradients of cells without a token are left out: see `_Spread`."""
         if self.spread is not None:
-            part = part.index_select(0, self.spread)
+            part = _Spread.apply(part, self.spread, self.gather)
         return part.reshape(self.n, self.width, -1)
 
     def put_back(self, cells: torch.Tensor) -> torch.Tensor:
@@ -64,6 +83,12 @@ class Layout:
     lengths: IntArray
     widths: IntArray
     rectangles: tuple[Rectangle, ...]
+
+    def cells(self, flat: torch.Tensor) -> list[torch.Tensor]:
+        """(tokens, d) -> each rectangle's (n, width, d)."""
+        # Split, not sliced: the gradient of each slice is as large as the whole.
+        parts = flat.split([side.tokens.stop - side.tokens.start for side in self.rectangles])
+        return [side.cells(part) for side, part in zip(self.rectangles, parts, strict=True)]
 
     @property
     def tokens(self) -> int:

@@ -37,7 +37,11 @@ class PodNetwork(nn.Module):
 
     def embed(self, batch: Batch) -> Tensor:
         """(tokens, d): prompt vectors in their slots, token plus whole-word embeddings elsewhere."""
-        embedded = self.backbone.embed(batch.ids) + self.whole_word_embeddings(batch.words)
+        return self._completed(self.backbone.embed(batch.ids), batch)
+
+    def _completed(self, embedded: Tensor, batch: Batch) -> Tensor:
+        """`embed` of embedded tokens."""
+        embedded = embedded + self.whole_word_embeddings(batch.words)
         if not self.vectors:
             return embedded
         prompts = self.prompt_embeddings(batch.prompts)
@@ -49,13 +53,21 @@ class PodNetwork(nn.Module):
         """(tokens, d) encoded inputs, laid out as batch.inputs says."""
         return self.backbone.encode(self.embed(batch), batch.inputs)
 
-    def losses(self, batch: Batch, *, masked: bool) -> Tensor:
-        """(target tokens,) negative log-likelihood of each target token, padding targets included, teacher forced."""
+    def hidden(self, batch: Batch, *, masked: bool) -> Tensor:
+        """(target tokens, d) hidden states of the decoder, teacher forced. masked: see `T5Backbone.decode`."""
         if batch.outputs is None:
             raise ValueError("these examples have no targets")
-        hidden = self.backbone.decode(batch.shifted, batch.outputs, self.encode(batch), batch.inputs, masked=masked)
-        return functional.cross_entropy(self.backbone.head(hidden).float(), batch.targets, reduction="none")
+        # One look-up for both sides: the gradient of each is as large as the vocabulary.
+        embedded = self.backbone.embed(torch.cat([batch.ids, batch.shifted]))
+        inputs, targets = embedded.split([len(batch.ids), len(batch.shifted)])
+        encoded = self.backbone.encode(self._completed(inputs, batch), batch.inputs)
+        return self.backbone.decode(targets, batch.outputs, encoded, batch.inputs, masked=masked)
+
+    def losses(self, batch: Batch, *, masked: bool) -> Tensor:
+        """(target tokens,) negative log-likelihood of each target token, padding targets included."""
+        logits = self.backbone.head(self.hidden(batch, masked=masked))
+        return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
 
     def forward(self, batch: Batch, *, masked: bool) -> Tensor:
         """The step's loss, eq. (1): token losses by the batch's weights. masked: see `T5Backbone.decode`."""
-        return torch.dot(self.losses(batch, masked=masked), batch.weights)
+        return self.backbone.loss(self.hidden(batch, masked=masked), batch.targets, batch.weights)

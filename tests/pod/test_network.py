@@ -106,7 +106,8 @@ def test_hidden_states_are_those_of_transformers(masked: bool, changes: dict[str
             input_ids=theirs._shift_right(labels), encoder_hidden_states=encoded, encoder_attention_mask=crossed
         ).last_hidden_state
         logits = theirs(inputs_embeds=embedded, attention_mask=mask.long(), labels=labels).logits if masked else None
-        found = network.backbone.decode(batch.shifted, batch.outputs, ours.view(-1, 16), batch.inputs, masked=masked)
+        shifted = network.backbone.embed(batch.shifted)
+        found = network.backbone.decode(shifted, batch.outputs, ours.view(-1, 16), batch.inputs, masked=masked)
         assert (found.view_as(hidden) - hidden).abs().max() < CLOSE
         if logits is not None:
             assert (network.backbone.head(found).view_as(logits) - logits).abs().max() < 1e-4
@@ -127,6 +128,22 @@ def test_packed_batches_have_the_losses_and_gradients_of_padded_ones(vectors: in
     for name, gradient in found[True][1].items():
         assert (gradient - found[False][1][name]).abs().max() < CLOSE, name
     assert make_batch(examples, Shape(vectors, True), "cpu").inputs.padding == 0.0
+
+
+@pytest.mark.parametrize("shape", [Shape(3), Shape(3, packed=False), Shape(3, packed=False, averaging="padded-token")])
+def test_a_steps_loss_is_that_of_its_tokens(shape: Shape) -> None:
+    network = some_network().train()
+    batch = make_batch(some_examples(29), shape, "cpu")
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    whole, tokens = network(batch, masked=True), torch.dot(network.losses(batch, masked=True), batch.weights)
+    assert abs(whole.item() - tokens.item()) < CLOSE
+    for ours, theirs in zip(*(torch.autograd.grad(loss, parameters) for loss in (whole, tokens)), strict=True):
+        assert (ours - theirs).abs().max() < CLOSE
+
+
+def test_packed_rows_cannot_be_decoded_without_masks() -> None:
+    with pytest.raises(ValueError, match="only padded inputs"):
+        some_network()(make_batch(some_examples(), Shape(3), "cpu"), masked=False)
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,7 @@ def teacher_forced(model: Pod, rows: int, items: np.ndarray, task: Any) -> np.nd
         examples = replace(repeated, targets=renderer.item_targets.take(items))
         batch = answering.make_batch(examples, replace(answerer._shape, packed=False), "cpu")
         with torch.no_grad():
-            hidden = network.backbone.decode(
-                batch.shifted, batch.outputs, network.encode(batch), batch.inputs, masked=True
-            )
-            scores = network.backbone.head(hidden, allowed).log_softmax(-1)
+            scores = network.backbone.head(network.hidden(batch, masked=True), allowed).log_softmax(-1)
         places = torch.searchsorted(allowed, batch.targets)
         picked = scores.gather(1, places.clamp(max=len(allowed) - 1)[:, None])[:, 0].view(len(items), -1)
         lengths = renderer.item_targets.lengths[items]
