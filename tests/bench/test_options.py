@@ -25,6 +25,7 @@ def mistake(*words):
 def test_list_is_complete_and_loads_no_heavy_library():
     command = [sys.executable, "run_all.py", "--list"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "with a row only if --models names them: p5, p5-independent, pod-independent" in done.stdout
     for words in ("beauty", "ml-100k", "PATH", "sasrec", "settings: neighbours=100", "probe;", "paper  ", "topn"):
         assert words in done.stdout
     code = (
