@@ -82,26 +82,35 @@ def small_settings(info: ModelInfo) -> Any:
 
 
 def training_of(info: ModelInfo) -> Training:
-    """The tiny split's; explaining models get a sentence for each training pair of the first users."""
+    """The tiny split's; explaining models get a sentence and a rating for each training pair of the first users."""
     training = training_data(tiny(), ranking_tasks(info), PROTOCOLS["sound"])
     if "explanation" not in info.tasks:
         return training
     users, items = training.sequences.row_of[:60], training.sequences.values[:60]
     texts = tuple(f"the {('sound', 'case', 'neck')[item % 3]} is {('good', 'bad')[item % 2]}" for item in items)
-    rows = [Pairs(users[part], items[part], texts[part]) for part in (slice(0, 50), slice(50, 60))]
+    ratings = (1 + items % 5).astype(np.float32)
+    rows = [Pairs(users[part], items[part], texts[part], ratings[part]) for part in (slice(0, 50), slice(50, 60))]
     return replace(training, explanations=(rows[0], rows[1]))
 
 
 def ranking_tasks(info: ModelInfo) -> tuple[TaskName, ...]:
+    """What it can be asked for lists; nothing where it explains alone."""
     return tuple(task for task in info.tasks if task in TASKS)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted model, and its rankings of each task's test queries."""
+    """A fitted model, its rankings of each task's test queries, and its sentences where it explains."""
 
     model: Model
     rankings: dict[TaskName, Ranking]
+    sentences: list[str]
+
+
+def explained(info: ModelInfo, model: Any) -> list[str]:
+    """A sentence for each pair of the first users with some items; none where the model explains nothing."""
+    users, items = np.divmod(np.arange(40), 4)
+    return model.explain(Pairs(users, 11 * items)) if "explanation" in info.tasks else []
 
 
 @cache
@@ -111,7 +120,8 @@ def fitted(name: str, seed: int = 0, again: bool = False) -> Fitted:
     info = known(name)
     model = info.build(small_settings(info))
     model.fit(training_of(info), Context(seed, offline=True))
-    return Fitted(model, {task: model.rank(make_queries(tiny(), task, "test")) for task in ranking_tasks(info)})
+    rankings = {task: model.rank(make_queries(tiny(), task, "test")) for task in ranking_tasks(info)}
+    return Fitted(model, rankings, explained(info, model))
 
 
 def odd_queries(task: TaskName) -> Queries:
@@ -222,6 +232,7 @@ class ModelContract:
         for task, ranking in first.rankings.items():
             assert ranking.items.tobytes() == second.rankings[task].items.tobytes()
             assert ranking.scores.tobytes() == second.rankings[task].scores.tobytes()
+        assert first.sentences == second.sentences
 
     def test_what_is_called_deterministic_is(self, model):
         if not known(model).deterministic:
@@ -247,11 +258,13 @@ class ModelContract:
         arrays = [training.sequences.values, training.sequences.offsets, training.item_numbers]
         arrays += [q.histories.values for q in queries.values()]
         arrays += [q.candidates for q in queries.values() if q.candidates is not None]
+        arrays += [numbers for pairs in training.explanations or () for numbers in (pairs.users, pairs.items)]
         before, states = [array.tobytes() for array in arrays], global_states()
         built = info.build(small_settings(info))
         built.fit(training, Context(0, offline=True))
         for asked in queries.values():
             built.rank(asked)
+        explained(info, built)
         assert global_states() == states, "a global random generator was used or seeded"
         assert [array.tobytes() for array in arrays] == before
         if "torch" in sys.modules:

@@ -1,0 +1,1 @@
+"""What the explaining models of Table 4 share: words, batches, the fit, greedy decoding; one file for each network."""
