@@ -19,10 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from pod.kernels import linear
+
 # Rows of the vocabulary head are padded to whole blocks, so that searching can look at block maxima first.
 BLOCK = 64
 # Logits are made for so many users at a time that the product is fast, and normalised in pieces that stay in the cache.
-_PRODUCT_BYTES, _PIECE_BYTES = 40_000_000, 6_000_000
+# More than 32 MB at once would cost page faults each time: the C library's allocator never keeps arrays of that size.
+_PRODUCT_BYTES, _PIECE_BYTES = 21_000_000, 6_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,23 +89,10 @@ class _Layer:
     activation: Callable[[Tensor], Tensor]
 
     def feed_forward(self, hidden: Tensor) -> Tensor:
-        wide = self.activation(F.linear(hidden, self.widen[0]))
+        wide = self.activation(linear(hidden, self.widen[0]))
         if len(self.widen) > 1:
-            wide = wide * F.linear(hidden, self.widen[1])
-        return F.linear(wide, self.narrow)
-
-
-@dataclass
-class _Workspace:
-    """A buffer that every step writes anew: a fresh one of tens of megabytes would cost page faults each time."""
-
-    buffer: Tensor | None = None
-
-    def get(self, rows: int, columns: int, like: Tensor) -> Tensor:
-        size = rows * columns
-        if self.buffer is None or self.buffer.numel() < size:
-            self.buffer = like.new_empty(size)
-        return self.buffer[:size].view(rows, columns)
+            wide = wide * linear(hidden, self.widen[1])
+        return linear(wide, self.narrow)
 
 
 class Decoder:
@@ -132,7 +122,6 @@ class Decoder:
         ]
         self._attention = blocks[0][0].SelfAttention
         self._biases: Tensor = self.embedding.new_empty(0)
-        self._workspace = _Workspace()
         self._subset: tuple[Tensor, Tensor] | None = None
 
     @torch.no_grad()
@@ -145,7 +134,7 @@ class Decoder:
         users, length, _ = encoded.shape
 
         def projected(weight: Tensor) -> Tensor:
-            heads = F.linear(encoded, weight).view(users, length, self.heads, self.d_kv)
+            heads = linear(encoded, weight).view(users, length, self.heads, self.d_kv)
             return heads.transpose(1, 2).contiguous()
 
         bias = None
@@ -174,12 +163,12 @@ class Decoder:
         hidden = F.embedding(tokens, self.embedding)
         for index, layer in enumerate(self.layers):
             normed = self._normed(hidden, layer.norm_self)
-            query, added = F.linear(normed, layer.qkv).split([layer.out_self.shape[1], 2 * layer.out_self.shape[1]], -1)
+            query, added = linear(normed, layer.qkv).split([layer.out_self.shape[1], 2 * layer.out_self.shape[1]], -1)
             cache = state.caches[index] = _extended(state.caches[index], added.flatten(0, 1), rows)
-            hidden = hidden + F.linear(self._attend_past(query, cache, bias), layer.out_self)
+            hidden = hidden + linear(self._attend_past(query, cache, bias), layer.out_self)
             normed = self._normed(hidden, layer.norm_cross)
-            query = F.linear(normed, layer.query)
-            hidden = hidden + F.linear(self._attend_memory(query, state.memory, index), layer.out_cross)
+            query = linear(normed, layer.query)
+            hidden = hidden + linear(self._attend_memory(query, state.memory, index), layer.out_cross)
             hidden = hidden + layer.feed_forward(self._normed(hidden, layer.norm_ff))
         state.length, state.width, state.kept = state.length + 1, width, None
         hidden = self._normed(hidden, self.norm)
@@ -201,7 +190,7 @@ class Decoder:
         few = many if hidden.is_cuda else max(1, _PIECE_BYTES // one)
         for start in range(0, users, many):
             flat = hidden[start : start + many].to(weight.dtype).flatten(0, 1)
-            logits = torch.mm(flat, weight.t(), out=self._workspace.get(len(flat), columns, flat))
+            logits = linear(flat, weight)
             if rows is None and columns > self.vocabulary:
                 logits[:, self.vocabulary :] = -math.inf
             first = start
