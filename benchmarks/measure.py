@@ -1,4 +1,4 @@
-"""Measuring one step in a process of its own, so that its peak memory is its own, and holding it to a bar."""
+"""Measuring in a process of its own: one step and its peak memory, or several ways of one work by turns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
 
 from bench.efficiency import peak_memory_mib, timed
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Fresh pages for every large array cost a torch program up to half of its time: all sides of a comparison keep theirs.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,40 @@ def hold(module: str, steps: Mapping[str, Bar], *arguments: str) -> int:
     return missed
 
 
+@dataclass
+class Costs:
+    """CPU-seconds and wall seconds that a user, a sample or a step took in each round."""
+
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+    def run(self, work: Callable[[], Any], units: int = 1) -> Any:
+        """Do the work, which is so many users, samples or steps."""
+        with timed() as spent:
+            outcome = work()
+        self.cpu.append(spent.cpu / units)
+        self.wall.append(spent.wall / units)
+        return outcome
+
+
+def gigaflops(product: Callable[[Any, Any], Any] | None = None, size: int = 1024) -> float:
+    """Billions of floating-point operations a CPU-second in a square matrix product: torch's, or another one."""
+    import torch
+
+    left = torch.randn(size, size, generator=torch.Generator().manual_seed(0))
+    rates = []
+    for _ in range(7):
+        with timed() as spent:
+            left @ left if product is None else product(left, left)
+        rates.append(2e-9 * size**3 / spent.cpu)
+    return median(rates)
+
+
+def figures(module: str, *arguments: str) -> dict[str, Any]:
+    """What `python -m module arguments…` prints last, a line of JSON, in a process with one thread and ALLOCATOR."""
+    return json.loads(_in_new_process([sys.executable, "-m", module, *arguments], ALLOCATOR))
+
+
 def _verdict(bar: Bar, found: Mapping[str, float]) -> str:
     if found["gib"] > bar.gib or found["cpu"] > bar.seconds:
         return "MISSED"
@@ -54,6 +96,7 @@ def _verdict(bar: Bar, found: Mapping[str, float]) -> str:
     return "met in CPU time, machine busy" if busy else "MISSED"
 
 
-def _in_new_process(command: Sequence[str]) -> str:
-    done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True, check=True)
+def _in_new_process(command: Sequence[str], settings: Mapping[str, str] | None = None) -> str:
+    environment = {**os.environ, **ONE_THREAD, **(settings or {})}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.strip().splitlines()[-1]
