@@ -49,6 +49,6 @@ MODELS = (
         "Dong et al., EACL 2017",
         requires=("torch", "safetensors"),
         protocol_settings=("held_out_pairs",),
-        epoch_cost=1.0,
+        epoch_cost=2.0,
     ),
 )
