@@ -95,6 +95,11 @@ def _heads(cells: Tensor, attention: Any, parts: int) -> Sequence[Tensor]:
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, rate: float) -> Tensor:
     """(n, heads, width, d_kv) three times -> (n, width, heads * d_kv). T5 does not scale the products."""
+    if not rate and not torch.is_grad_enabled() and (bias is None or bias.dtype == queries.dtype):
+        # Fused where nothing is to be learned: going back through a bias that learns, torch has no fused kernel.
+        fused = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
+        mixed = fused.transpose(1, 2)
+        return mixed.reshape(mixed.shape[0], mixed.shape[1], -1)
     scores = queries @ keys.transpose(2, 3)
     if bias is not None:
         scores = scores + bias
