@@ -52,7 +52,7 @@ class Budget:
 @dataclass
 class _Standing:
     epoch: int = 0
-    best: float = -math.inf
+    best: float = -math.inf  # of a loss, minus it
     best_epoch: int = 0
     failures: int = 0
     steps_since: int = 0
@@ -66,6 +66,7 @@ class Trainer:
     loss:     batch -> scalar tensor.
     evaluate: () -> validation score, higher is better; called in evaluation mode without gradients. None: train
               all epochs and keep the last weights.
+    losses:   what evaluate returns is a loss: lower is better.
     stage:    tells stages of one model apart in checkpoints, messages and randomness.
     """
 
@@ -78,9 +79,11 @@ class Trainer:
         budget: Budget,
         context: Context,
         stage: Stage = "fit",
+        *,
+        losses: bool = False,
     ) -> None:
         self._network, self._batches, self._loss, self._evaluate = network, batches, loss, evaluate
-        self._budget, self._context, self._stage = budget, context, stage
+        self._budget, self._context, self._stage, self._losses = budget, context, stage, losses
         self._rng = context.rng(_STREAMS[stage])
         self._standing = _Standing()
         self._best: dict[str, torch.Tensor] = {}
@@ -106,9 +109,17 @@ class Trainer:
         self._network.eval()
         self._context.curve.extend(self._curve)
         found = self._standing
-        reached = f"best validation {found.best:.4f} at epoch {found.best_epoch} of" if self._best else "did"
+        reached = f"best validation {self._best_score:.4f} at epoch {found.best_epoch} of" if self._best else "did"
         self._context.progress.line(f"{self._stage}: {reached} {found.epoch} epochs")
-        return found.best
+        return self._best_score
+
+    @property
+    def _column(self) -> str:
+        return "validation_loss" if self._losses else "validation"
+
+    @property
+    def _best_score(self) -> float:
+        return -self._standing.best if self._losses else self._standing.best
 
     def _finished(self) -> bool:
         standing, budget = self._standing, self._budget
@@ -140,17 +151,17 @@ class Trainer:
         if self._stage != "fit":
             row = {f"{self._stage}_{name}": value for name, value in row.items()}
         if self._evaluate and (standing.epoch % budget.evaluate_every == 0 or standing.epoch == budget.epochs):
-            row["validation"] = self._assess(self._evaluate)
+            row[self._column] = self._assess(self._evaluate)
         return row
 
     def _say(self, row: dict[str, float]) -> None:
         """Tell how training goes, not more often than people read."""
         now = time.monotonic()
-        if "validation" in row and now - self._said >= _SAY_EVERY_S:
+        if self._column in row and now - self._said >= _SAY_EVERY_S:
             standing, self._said = self._standing, now
             self._context.progress.line(
-                f"{self._stage}: epoch {standing.epoch}, loss {row['loss']:.4f}, validation {row['validation']:.4f} "
-                f"(best {standing.best:.4f} at epoch {standing.best_epoch})"
+                f"{self._stage}: epoch {standing.epoch}, loss {row['loss']:.4f}, validation {row[self._column]:.4f} "
+                f"(best {self._best_score:.4f} at epoch {standing.best_epoch})"
             )
 
     def _assess(self, evaluate: Callable[[], float]) -> float:
@@ -158,8 +169,9 @@ class Trainer:
         with torch.no_grad():
             score = evaluate()
         standing = self._standing
-        if score > standing.best:
-            standing.best, standing.best_epoch, standing.failures, standing.steps_since = score, standing.epoch, 0, 0
+        worth = -score if self._losses else score
+        if worth > standing.best:
+            standing.best, standing.best_epoch, standing.failures, standing.steps_since = worth, standing.epoch, 0, 0
             self._best = {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
         else:
             standing.failures += 1

@@ -93,21 +93,22 @@ class ExplainingModel:
             return self._mean(self.network.losses(batch), train, len(batch))
 
         budget = Budget(s.epochs, s.patience, learning_rate=s.learning_rate, clip=s.clip)
-        return Trainer(self.network, epoch, loss, self._validator(valid) if len(valid) else None, budget, context)
+        validate = self._validator(valid) if len(valid) else None
+        return Trainer(self.network, epoch, loss, validate, budget, context, losses=True)
 
     def _validator(self, valid: Sentences) -> Callable[[], float]:
-        """Minus the token mean of the text loss: what is asked for is text.
+        """The token mean of the text loss: what is asked for is text.
 
         The released code adds the rating loss, which on few ratings rises from the first epoch on.
         """
 
-        def score() -> float:
+        def mean() -> float:
             total = torch.zeros((), dtype=torch.float64, device=self.device)
             for rows in by_length(valid.words.lengths, _AT_ONCE):
                 total += self.network.losses(valid.batch(rows, self.device))["text"]
-            return -float(total) / valid.units["text"]
+            return float(total) / valid.units["text"]
 
-        return score
+        return mean
 
     def _mean(self, sums: dict[str, torch.Tensor], whole: Sentences, n: int) -> torch.Tensor:
         """The weighted sum of losses of n sentences, each a mean over what the whole set has in as many of them.

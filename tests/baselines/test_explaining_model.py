@@ -157,12 +157,12 @@ def test_the_best_validation_loss_is_kept(name, monkeypatch):
     settings = {"epochs": 30, "patience": 2, "learning_rate": 3e-2}
     monkeypatch.setattr("baselines._explaining.model._AT_ONCE", 3)
     model = fitted(name, training_on(train, valid), context, **settings)
-    scores = [row["validation"] for row in context.curve]
-    assert len(scores) < 30 and max(scores) == scores[-3], "two failures after the best, then no more"
+    losses = [row["validation_loss"] for row in context.curve]
+    assert len(losses) < 30 and min(losses) == losses[-3], "two failures after the best, then no more"
     text = Sentences.of_pairs(valid, model.vocabulary, 20).units["text"]
     with torch.no_grad():
         loss = model.network.losses(whole_batch(model, valid))["text"].item() / text
-    assert max(scores) == pytest.approx(-loss, rel=1e-5)
+    assert min(losses) == pytest.approx(loss, rel=1e-5)
 
 
 @every
@@ -214,7 +214,7 @@ def test_without_sentences_there_is_no_fit(name):
     # Without validation pairs every epoch is trained, and the last weights stay.
     context = Context(0)
     fitted(name, training_on(pairs_of(BY_HEART), pairs_of(())), context, epochs=3, patience=1)
-    assert [row["epoch"] for row in context.curve] == [1, 2, 3] and "validation" not in context.curve[0]
+    assert [row["epoch"] for row in context.curve] == [1, 2, 3] and "validation_loss" not in context.curve[0]
 
 
 @every

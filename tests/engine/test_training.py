@@ -58,6 +58,8 @@ def trained(
     scores: list[float] | None = None,
     width: int = 5,
     loss: Any = None,
+    *,
+    losses: bool = False,
     **budget: Any,
 ) -> tuple[Any, Script | None, float]:
     """A small network with dropout and running statistics, trained from the context's seed."""
@@ -71,7 +73,7 @@ def trained(
         def square(batch: Any) -> Any:
             return ((network(batch).squeeze(-1) - batch.sum(1)) ** 2).mean()
 
-        best = Trainer(network, drawn, loss or square, script, Budget(**make), context).run()
+        best = Trainer(network, drawn, loss or square, script, Budget(**make), context, losses=losses).run()
     return network, script, best
 
 
@@ -112,6 +114,13 @@ def test_best_weights_are_kept_and_training_ends_when_patience_does():
     assert not network.training
     assert [row["validation"] for row in context.curve] == [0.2, 0.4, 0.4, 0.1]
     assert [row["epoch"] for row in context.curve] == [1, 2, 3, 4]
+
+
+def test_of_losses_the_lowest_is_the_best():
+    context = Context(3)
+    network, script, best = trained(context, [0.9, 0.4, float("nan"), 0.4, 0.1], patience=2, losses=True)
+    assert script is not None and best == 0.4 and same(weights(network), script.seen[1])
+    assert [row["validation_loss"] for row in context.curve][:2] == [0.9, 0.4] and len(context.curve) == 4
 
 
 @pytest.mark.parametrize(("least", "epochs"), [(0, 3), (2 * STEPS, 3), (2 * STEPS + 1, 4), (4 * STEPS, 5), (999, 8)])
