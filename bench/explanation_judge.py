@@ -19,8 +19,8 @@ from bench.ragged import FloatArray
 
 # Raised whenever a change of cutting or metrics can change a figure; figures made under another are made anew from a
 # run's sentences, without running it again.
-EXPLANATION_REFEREE = 1
-VARIETY = ("distinct-1", "distinct-2", "unique sentences", "feature match", "feature coverage")
+EXPLANATION_REFEREE = 2
+VARIETY = ("distinct-1", "distinct-2", "unique sentences", "feature match", "feature coverage", "length ratio")
 
 
 def figure(metric: str, family: Family) -> str:
@@ -33,8 +33,9 @@ class JudgedSentences:
     """The verdict on n sentences.
 
     cut:      how they and the references were cut (`Cutter.name`).
-    figures:  BLEU and ROUGE of both families in percent by `figure`, then those of VARIETY as shares; "n". A figure
-              that is not defined, say feature match where no record has a feature, is left out.
+    figures:  BLEU and ROUGE of both families in percent by `figure`, then those of VARIETY, shares but the last, and
+              "n". "length ratio": words of all sentences over those of all references, whose lack BLEU punishes. A
+              figure that is not defined, say feature match where no record has a feature, is left out.
     per_pair: (n,) each: ROUGE of both families in percent, and "feature match": 1, 0, nan for a pair without a feature.
     counts:   what corpus BLEU and its interval come from.
     """
@@ -61,9 +62,12 @@ def judge_sentences(explanations: Explanations, sentences: Sequence[str], cutter
     figures |= diversity_scores(given, features, catalogue)
     if not catalogue:
         del figures["feature coverage"]
+    counts = scores["published"].counts
+    words = counts.reference_length.sum()
+    figures["length ratio"] = counts.hypothesis_length.sum() / words if words else np.nan
     per_pair = {
         figure(metric, family): scores[family].per_pair[metric] for family in FAMILIES for metric in ROUGE_METRICS
     }
     per_pair["feature match"] = feature_match(given, features)
     defined = {name: float(value) for name, value in figures.items() if np.isfinite(value)}
-    return JudgedSentences(cutter.name, {**defined, "n": len(rows)}, per_pair, scores["published"].counts)
+    return JudgedSentences(cutter.name, {**defined, "n": len(rows)}, per_pair, counts)

@@ -48,7 +48,8 @@ _SEED = 4
 _MEANING = (
     "distinct-1 and -2: different words and pairs of words over all; unique sentences: different sentences over all; "
     "feature match: sentences that name the feature of their record; feature coverage: different features named over "
-    "those of the whole data set. Shares between 0 and 1. A model that says one sentence to everybody shows here."
+    "those of the whole data set; length ratio: words of all sentences over those of the references, of which BLEU "
+    "takes exp(1 - 1/ratio) where it is below 1. A model that says one sentence to everybody shows here."
 )
 
 

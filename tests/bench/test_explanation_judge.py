@@ -51,6 +51,7 @@ def test_variety_by_hand():
     assert figures["distinct-1"] == pytest.approx(3 / 9) and figures["distinct-2"] == pytest.approx(2 / 6)
     assert figures["unique sentences"] == pytest.approx(1 / 3) and figures["feature match"] == 0.5
     assert figures["feature coverage"] == pytest.approx(1 / 4), "of tone, case, strings and neck"
+    assert figures["length ratio"] == pytest.approx(9 / sum(len(text.split()) for text in TEST_TEXTS))
 
 
 def test_both_sides_are_cut():
