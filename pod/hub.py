@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from bench.errors import UserError
 
@@ -75,10 +79,12 @@ def _download_all(repository: str, names: Sequence[str], local: bool) -> Path | 
 def _download(repository: str, name: str, local: bool) -> Path | str:
     """A file of the hub or, in a few words, why there is none."""
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import constants, hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError as error:
         return f"package {error.name} is missing"
+    if not local and not _has_address(constants.ENDPOINT):
+        return _UNREACHABLE
     try:
         return Path(hf_hub_download(repository, name, local_files_only=local))
     except LocalEntryNotFoundError:
@@ -87,3 +93,17 @@ def _download(repository: str, name: str, local: bool) -> Path | str:
     except (OSError, ValueError, EntryNotFoundError) as error:
         first = str(error).strip().splitlines()
         return f"{type(error).__name__}: {first[0][:120] if first else 'no reason given'}"
+
+
+@cache
+def _has_address(url: str) -> bool:
+    """Whether the host's name can be resolved, or a proxy does that: without a network the library tries for half a
+    minute, with warnings.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in getproxies() or "all" in getproxies():
+        return True
+    try:
+        return bool(socket.getaddrinfo(parts.hostname, parts.port or parts.scheme))
+    except OSError:
+        return False

@@ -60,7 +60,10 @@ class Plan:
 
 @dataclass
 class Standing:
-    """How far training is. The sums are those of the epoch under way."""
+    """How far training is. loss is that of the epoch under way; samples, tokens, laid, spent and validating of all.
+
+    tokens, laid: what batches held, and what they held with padding. validating: wall seconds of validation.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -76,6 +79,7 @@ class Standing:
     parts: int = 1
     curve: list[dict[str, float]] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=lambda: {"wall": 0.0, "cpu": 0.0})
+    validating: float = 0.0
 
 
 class Learner:
@@ -205,8 +209,10 @@ class Learner:
         """Validate, note the epoch, remember the best weights, decide whether to go on."""
         standing, plan = self.standing, self._plan
         self._network.eval()
+        self._tick()
         with torch.no_grad(), self._precision():
             losses = dict(self._validate(standing.epoch))
+        standing.validating += self._tick()
         mean = sum(losses.values()) / len(losses)
         self._check(mean)
         standing.epoch += 1
@@ -225,8 +231,11 @@ class Learner:
             "validation_loss": mean,
             **{f"validation_loss_{task}": value for task, value in losses.items()},
             "samples": float(standing.samples),
+            "tokens": float(standing.tokens),
             "padding": round(1 - standing.tokens / max(1, standing.laid), 4),
             "seconds": round(standing.spent["wall"], 3),
+            "cpu_seconds": round(standing.spent["cpu"], 3),
+            "validation_seconds": round(standing.validating, 3),
         }
         standing.curve.append(row)
         standing.step, standing.loss = 0, 0.0
@@ -243,12 +252,19 @@ class Learner:
             f"best {self.standing.best:.4f} at epoch {self.standing.best_epoch})"
         )
 
-    def _tick(self) -> None:
-        """Add the time since the last look to what was spent."""
+    def _tick(self) -> float:
+        """Add the time since the last look to what was spent; returns its wall seconds.
+
+        What a device was given to do counts where it was given, not where somebody waits for it.
+        """
+        if self._context.device == "cuda":
+            torch.cuda.synchronize()
         now = (time.perf_counter(), time.process_time())
-        self.standing.spent["wall"] += now[0] - self._clock[0]
+        wall = now[0] - self._clock[0]
+        self.standing.spent["wall"] += wall
         self.standing.spent["cpu"] += now[1] - self._clock[1]
         self._clock = now
+        return wall
 
     def _save_best(self) -> None:
         if self._context.checkpoint is not None:

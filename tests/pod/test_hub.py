@@ -10,7 +10,7 @@ import pytest
 from toy import toy_pieces
 
 from bench.errors import UserError
-from pod.hub import Search
+from pod.hub import Search, _has_address
 from pod.spiece import model_bytes
 from pod.tokens import load_tokenizer
 
@@ -74,7 +74,36 @@ def test_a_folder_of_all_files_or_none(cache: Path):
     assert search.looked == ["local hub cache, a/b (not there)", "hub (not asked: offline)"]
 
 
-def test_one_lost_connection_is_enough(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of hosts have addresses, whether they do here or not."""
+    monkeypatch.setattr("pod.hub._has_address", lambda url: True)
+
+
+def test_without_a_network_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch):
+    def download(repository: str, name: str, local_files_only: bool) -> str:
+        assert local_files_only, "nothing is to be fetched"
+        raise hub.errors.LocalEntryNotFoundError("not cached")
+
+    def resolve(*words: object) -> None:
+        raise OSError("no address")
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    _has_address.cache_clear()
+    assert not _has_address("https://nowhere.example")
+    monkeypatch.setattr("pod.hub._has_address", lambda url: False)
+    search = Search()
+    assert search.hub("t5-small", ("a", "b"), offline=False) is None
+    assert search.looked[-1] == "hub, t5-small (a: it cannot be reached)"
+    monkeypatch.undo()
+    monkeypatch.setenv("https_proxy", "http://localhost:9")
+    assert _has_address("https://nowhere.example.")
+
+
+def test_one_lost_connection_is_enough(network: None, monkeypatch: pytest.MonkeyPatch):
     asked = []
 
     def download(repository: str, name: str, local_files_only: bool) -> str:
@@ -88,7 +117,7 @@ def test_one_lost_connection_is_enough(monkeypatch: pytest.MonkeyPatch):
     assert "hub, t5-small (a: it cannot be reached)" in str(search.error("what", "where", "fix"))
 
 
-def test_a_refusal_is_told_in_a_line_and_the_next_file_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+def test_a_refusal_is_told_in_a_line_and_the_next_file_is_asked_for(network: None, monkeypatch: pytest.MonkeyPatch):
     def download(repository: str, name: str, local_files_only: bool) -> str:
         if local_files_only:
             raise hub.errors.LocalEntryNotFoundError("not cached")

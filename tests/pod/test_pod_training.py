@@ -62,8 +62,12 @@ def test_a_killed_run_resumes_to_the_same_weights(
         fit(SMALL, killed, protocol)
     context = Context(1, checkpoint=tmp_path, progress=Interrupting(), offline=True)
     assert weights(fit(SMALL, context, protocol)) == expected
-    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in whole.curve]
-    assert [{k: v for k, v in row.items() if k != "seconds"} for row in context.curve] == timeless
+    timeless = [{k: v for k, v in row.items() if "seconds" not in k} for row in whole.curve]
+    assert [{k: v for k, v in row.items() if "seconds" not in k} for row in context.curve] == timeless
+    for row in whole.curve:
+        assert (
+            0 < row["validation_seconds"] < row["seconds"] and row["tokens"] > row["samples"] and row["cpu_seconds"] > 0
+        )
     assert context.progress.steps < counting.steps
     assert any("resumed" in line for line in context.progress.lines)
     assert context.spent.wall > 0
