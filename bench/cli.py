@@ -17,6 +17,7 @@ from bench.options import Options
 from bench.progress import Progress
 from bench.protocols import PROTOCOLS
 from bench.report.build import build_table
+from bench.report.efficiency import build_efficiency
 from bench.report.explained import SAMPLE, STATISTICS, build_variety, record_text, write_intervals, write_record_files
 from bench.report.files import write_free_search, write_metrics, write_table, write_text
 from bench.report.groups import FILE, Groups, read_groups, write_groups
@@ -30,8 +31,20 @@ from bench.runs.judged import judge_runs, judged_runs, lacks_verdict
 from bench.runs.outside import judge_file
 from bench.runs.outside_sentences import judge_sentence_file
 from bench.runs.perform import Means, Outcome, perform
-from bench.runs.plan import DatasetCard, Plan, attach, estimate_seconds, make_plan, read_card, union
+from bench.runs.plan import (
+    DatasetCard,
+    Entry,
+    Plan,
+    Variants,
+    attach,
+    estimate_seconds,
+    make_plan,
+    read_card,
+    union,
+    variant_plan,
+)
 from bench.runs.record import Record, read_records
+from bench.runs.timed import OURS_WAY, Wanted, lacking, measure_inference
 from bench.runs.workspace import card_path, prepare, preset_folder
 from bench.scoring import sentence_text, verdict_json, verdict_text
 from bench.settings import resolve
@@ -92,7 +105,7 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
     for text in options.datasets:
         card, split = _card(text, options, progress, explains)
         works.append(Work(_plan(card, options, registry), preset_folder(options.out, card.name, options.preset), split))
-        own = (spec for spec in options.tables if spec.numberings)
+        own = (spec for spec in options.tables if spec.own)
         works[-1].own.update({spec.number: _plan(card, options, registry, spec) for spec in own})
         if options.report_only:
             _need_runs(works[-1])
@@ -102,16 +115,18 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
 
 def _plan(card: DatasetCard, options: Options, registry: Registry, spec: TableSpec | None = None) -> Plan:
     """The plan of a table that has its own runs, or of all that have not."""
-    return make_plan(
-        card,
-        options.preset,
-        shown_models(options, spec),
-        registry,
-        spec.protocols if spec else list(options.protocols),
-        list(options.seeds),
-        options.overrides,
-        asked=options.models,
-    )
+    protocols = spec.protocols(options.protocols) if spec else list(options.protocols)
+    shared = (registry, protocols, list(options.seeds), options.overrides, options.models)
+    if spec is not None and spec.variants is not None:
+        return variant_plan(card, options.preset, _variants(spec.variants, options), *shared)
+    return make_plan(card, options.preset, shown_models(options, spec), *shared)
+
+
+def _variants(variants: Variants, options: Options) -> Variants:
+    """The runs of a table with the values asked for, or those of the preset."""
+    few = variants.few if options.preset == "smoke" else ()
+    asked = options.vectors if variants.setting == "prompts" else ()
+    return replace(variants, values=asked or few or variants.values)
 
 
 def _card(text: str, options: Options, progress: Progress, explains: bool) -> tuple[DatasetCard, Split | None]:
@@ -178,7 +193,7 @@ def shown_models(options: Options, spec: TableSpec | None = None) -> list[str]:
         return list(spec.models)
     known = models_of(options.tables)
     beside = (name for name in options.models or () if name not in known)
-    return [*models_of(spec for spec in options.tables if not spec.numberings), *beside]
+    return [*models_of(spec for spec in options.tables if not spec.own), *beside]
 
 
 def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
@@ -187,7 +202,7 @@ def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
     work.records, failures = judged_runs(read_records(work.runs, skip)), read_failures(work.runs)
     attach(work.plan, work.records, failures, shown_models(options))
     for spec in options.tables:
-        if spec.numberings:
+        if spec.own:
             attach(work.own[spec.number], work.records, failures, shown_models(options, spec))
 
 
@@ -217,12 +232,32 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
     look_up(work, options)
     if judge_runs(work.records, work.split, partial(_cutter, options), progress):
         look_up(work, options)
+    measure_inference(wanted_times(work, options), work.split, means)
     busy = {outcome.job.key: outcome.reason for outcome in outcomes if outcome.state == "busy"}
     for entry in (entry for plan in work.plans for entry in plan.entries):
         if entry.record is None and entry.job is not None:
             entry.reason = busy.get(entry.job.key, entry.reason)
             entry.failed = entry.failed and entry.job.key not in busy
     return outcomes
+
+
+def wanted_times(work: Work, options: Options) -> list[Wanted]:
+    """The finished runs whose inference the tables show times of: all ways for Table 6, ours for Figure 4."""
+    ways: dict[str, tuple[Entry, set[str]]] = {}
+    for spec in options.tables:
+        plan = work.own.get(spec.number, work.plan)
+        for entry in plan.entries:
+            shown = (
+                spec.timed or (spec.variants and spec.variants.setting == "prompts" and (spec.variants.model,)) or ()
+            )
+            if entry.asked and entry.record is not None and entry.job is not None and entry.info.name in shown:
+                found = ways.setdefault(entry.job.key, (entry, set()))[1]
+                found.update(entry.info.ways if spec.timed else {OURS_WAY} & set(entry.info.ways))
+    return [
+        Wanted(entry.job, entry.record, tuple(way for way in entry.info.ways if way in found))
+        for entry, found in ways.values()
+        if entry.job is not None and entry.record is not None and found
+    ]
 
 
 def _cutter(options: Options, download: bool = True) -> Cutter:
@@ -242,6 +277,9 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
         if spec.numberings:
             table = build_leak(spec, work.own[spec.number], _groups(work))
             paths += write_leak(table, work.folder)
+        elif spec.variants or spec.timed:
+            table, files = build_efficiency(spec, work.own.get(spec.number, work.plan), work.folder, suffix)
+            paths += files
         else:
             table = build_table(spec, work.plan)
             paths += write_table(table, work.folder, suffix)
@@ -280,6 +318,8 @@ def exit_code(works: Iterable[Work], outcomes: Iterable[Outcome], options: Optio
     where the table of explanations was asked for.
     """
     explained = any(spec.task == "explanation" for spec in options.tables)
+    if any(lacking(each) for work in works for each in wanted_times(work, options)):
+        return 1
     if any(outcome.state == "failed" for outcome in outcomes):
         return 1
     for work in works:

@@ -53,13 +53,22 @@ def peak_memory_mib() -> float:
 def reset_peak_memory() -> bool:
     """Let the peak start again from the present size, so that one run is not charged with another's; Linux only.
 
-    Returns whether that was possible.
+    Returns whether that was possible. The peak of the CUDA device starts again too.
     """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return False
     return True
+
+
+def device_peak_memory_mib() -> float:
+    """The most that torch held of the CUDA device since `reset_peak_memory`, in MiB; 0 without torch."""
+    torch = sys.modules.get("torch")
+    return 0.0 if torch is None else torch.cuda.max_memory_allocated() / 2**20
 
 
 def cuda_available() -> bool:

@@ -54,6 +54,9 @@ def _table(spec: TableSpec, registry: Registry) -> list[str]:
     if spec.numberings:
         runs = f"{', '.join(spec.models)} under item numbers {', '.join(spec.numberings)}"
         lines.append(f"  {'':<18}not among those written by default: --tables {spec.number}; runs {runs}")
+    if spec.variants:
+        values = ", ".join(spec.variants.values)
+        lines.append(f"  {'':<18}runs {spec.variants.model} with {spec.variants.setting} {values}")
     if spec.on_request:
         lines.append(f"  {'':<18}with a row only if --models names them: {', '.join(spec.on_request)}")
     absent = [paper_title(name) or name for name in spec.paper if name not in registry.models]

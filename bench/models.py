@@ -148,6 +148,16 @@ class Restorable(Protocol):
         ...
 
 
+class Timeable(Protocol):
+    """What a model adds whose inference can be timed in several ways: see `ModelInfo.ways`."""
+
+    def way(self, name: str) -> Any:
+        """The fitted model with `rank` and, where it explains, `explain`, asked this way and doing nothing beside;
+        `work` counts what it has read so far: {"encoded": tokens, "decoded": tokens}.
+        """
+        ...
+
+
 class ScoringModel(ABC):
     """Base for models that can score items: ranking, history and ties are left to the referee.
 
@@ -208,6 +218,7 @@ class ModelInfo:
     epoch_cost: CPU-seconds of one epoch per 1,000 training interactions, measured, for `--dry-run`.
     asking:    settings that touch asking only: runs that differ in nothing else share one fit, through its weights.
     fits:      the model whose fit it shares under the same other settings; "": its own.
+    ways:      how its inference can be timed, by name, with what to call each; empty: not at all.
     """
 
     name: str
@@ -225,6 +236,7 @@ class ModelInfo:
     epoch_cost: float = 0.0
     asking: tuple[str, ...] = ()
     fits: str = ""
+    ways: Mapping[str, str] = field(default_factory=dict)
 
     def missing_packages(self) -> list[str]:
         """The required packages that are not installed."""

@@ -36,6 +36,7 @@ class Options:
     overrides: model -> setting -> text.
     shorthands: setting -> text, for every text model.
     remarks:   choices made for the user, to be said.
+    vectors:   the numbers of prompt vectors of Figure 4; empty: its own.
     """
 
     action: str
@@ -62,6 +63,7 @@ class Options:
     json: Path | None = None
     export: Path | None = None
     remarks: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--preset", metavar="|".join(PRESETS), help="default: paper where a CUDA device is found, else laptop")
     add("--protocol", metavar="|".join([*PROTOCOLS, "both"]), help="default: both (--score: sound)")
     add("--models", metavar="A,B", help="models to run; default: all that the tables need")
-    add("--tables", metavar="1,2", help="tables to write; default: the paper's; leak only if named")
+    add("--tables", metavar="1,2", help="tables and figures to write; default: the paper's; leak only if named")
     add("--seeds", default="0", metavar="0,1,2", help="default: %(default)s")
     add("--data-dir", metavar="DIR", type=Path, help="where data sets lie; also PODIUM_DATA")
     add("--out", metavar="DIR", type=Path, default=Path("results"), help="default: %(default)s")
@@ -99,6 +101,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--set", metavar="MODEL.SETTING=VALUE", action="append", default=[], help="change a setting; repeatable")
     add("--backbone", metavar="NAME", help="of text models: t5-small, a folder, scratch:mini, ...; as --set for each")
     add("--item-tokens", metavar="|".join(ITEM_TOKENS), help="of text models: an item as pieces or as one token")
+    add("--prompt-vectors", metavar="1,3,10", help="of Figure 4: the numbers K; default: 1,3,5,10,20,50; smoke: 1,3,10")
     add("--templates", metavar="FILE", type=Path, help="prompt templates of text models; see pod/templates.toml")
     add("--force", action="store_true", help="run again what is asked for, although there is a record")
     add("--list", action="store_true", help="show data sets, models, tables and presets")
@@ -143,6 +146,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         shorthands=read_shorthands(
             typed.backbone, _choice(typed.item_tokens, ITEM_TOKENS, "--item-tokens"), typed.templates
         ),
+        vectors=_vectors(typed.prompt_vectors),
         dry_run=typed.dry_run,
         report_only=typed.report_only,
         force=typed.force,
@@ -153,6 +157,12 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         remarks=() if typed.score or typed.export else tuple(remarks),
         **common,
     )
+
+
+def _vectors(text: str | None) -> tuple[str, ...]:
+    where = "--prompt-vectors"
+    numbers = {_number(word, where, 0) for word in _words(text, where)} if text is not None else set()
+    return tuple(map(str, sorted(numbers)))
 
 
 def _all_tables() -> tuple[TableSpec, ...]:

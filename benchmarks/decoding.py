@@ -4,8 +4,8 @@
 
 The authors' way (PUBLISHED.md line 22): inputs are repeated once a beam before the encoder, every beam keeps keys and
 values of the input for itself and reorders them at each step, log-probabilities over the vocabulary are sorted a user
-at a time with bookkeeping in lists, and a batch runs until its last user is through. It is written here with the
-modules of transformers, attention spelt out as in the version they used (4.18 knows no other). Explanation: their 21
+at a time with bookkeeping in lists, and a batch runs until its last user is through. It is `pod.plain`, with
+attention spelt out as in the version of transformers they used (4.18 knows no other). Explanation: their 21
 beams in 3 groups, our 7. Ours is what the suite runs, but for the input embeddings. `generate` is transformers' search
 of today, which encodes once; `catalogue`, `candidates` and `scores` are ours, held to ids of items.
 
@@ -23,7 +23,6 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from inspect import signature
 from statistics import median
 from typing import Any
 from unittest import mock
@@ -33,7 +32,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5ForConditionalGeneration
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from bench.ragged import Ragged
@@ -44,6 +42,7 @@ from pod.beam import EXPLANATION, RANKING, Hypotheses, Search, beam_search
 from pod.constrained import score_candidates, search_items
 from pod.decoder import Decoder, Memory
 from pod.layout import padded_layout
+from pod.plain import plain_search
 from pod.t5 import T5Backbone
 from pod.trie import Trie
 
@@ -139,87 +138,13 @@ def encode(network: T5ForConditionalGeneration, embedded: Tensor) -> Tensor:
     return network.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
 
 
-@torch.no_grad()
 def plain(
     network: T5ForConditionalGeneration, embedded: Tensor, search: Search, groups: int = 1
 ) -> list[list[tuple[int, ...]]]:
     """The authors' way: (n, L, d) inputs to each user's lists, best first. Groups have search.beams each."""
-    rows = search.beams * groups
-    encoded = encode(network, embedded.repeat_interleave(rows, 0))
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    named = {"cache" if "cache" in signature(network.decoder.forward).parameters else "past_key_values": cache}
-    ids = torch.zeros(len(encoded), 1, dtype=torch.int64)
-    sums = torch.full((len(embedded), groups, search.beams), -1e9)
-    sums[..., 0] = 0.0
-    pools = [Pool(rows) for _ in range(len(embedded))]
-    while True:
-        state = network.decoder(input_ids=ids[:, -1:], encoder_hidden_states=encoded, use_cache=True, **named)
-        log_probs = torch.log_softmax(network.lm_head(state.last_hidden_state[:, -1]), -1)
-        if ids.shape[1] < search.min_length:
-            log_probs[:, EOS] = -float("inf")
-        total = log_probs.view(*sums.shape, -1) + sums[..., None]
-        best = total.flatten(2).topk(2 * search.beams, dim=2)
-        parents, tokens, sums = bookkeeping(best.values, best.indices, ids, pools, search.beams)
-        ids = torch.cat([ids[parents], tokens[:, None]], 1)
-        cache.reorder_cache(parents)
-        if all(pool.done for pool in pools) or ids.shape[1] >= search.max_length:
-            break
-    for pool, totals, open_ids in zip(
-        pools, sums.flatten(1).tolist(), ids.view(len(pools), rows, -1).tolist(), strict=True
-    ):
-        for total, row in zip(totals, open_ids, strict=True):
-            if not pool.done:
-                pool.add(total / len(row), row)
-    return [pool.best()[: search.returned] for pool in pools]
-
-
-class Pool:
-    """A user's finished hypotheses."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.found, self.done = size, [], False
-
-    def add(self, score: float, ids: list[int]) -> None:
-        self.found.append((score, len(self.found), tuple(ids)))
-        if len(self.found) > self.size:
-            self.found.remove(min(self.found))
-
-    def best(self) -> list[tuple[int, ...]]:
-        return [ids for _, _, ids in sorted(self.found, reverse=True)]
-
-
-def bookkeeping(
-    scores: Tensor, places: Tensor, ids: Tensor, pools: list[Pool], beams: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Each user's and group's continuations, best first, into finished hypotheses and the beams that go on.
-
-    scores, places: (n, groups, 2 * beams). One after the other, with tensors of one element, as 4.18 does.
-    Returns (n * rows,) parents, (n * rows,) tokens and (n, groups, beams) sums.
-    """
-    users, groups, _ = scores.shape
-    rows, following = places // VOCABULARY, places % VOCABULARY
-    parents, tokens = torch.zeros(2, users, groups, beams, dtype=torch.int64)
-    sums = torch.zeros(users, groups, beams)
-    for user, pool in enumerate(pools):
-        for group in range(groups):
-            if pool.done:
-                continue
-            first, kept = (user * groups + group) * beams, 0
-            continuations = zip(following[user, group], scores[user, group], rows[user, group], strict=True)
-            for rank, (token, score, row) in enumerate(continuations):
-                parent = first + row
-                if token.item() == EOS:
-                    if rank < beams:
-                        hypothesis = ids[parent].clone()
-                        pool.add(score.item() / len(hypothesis), [*hypothesis.tolist(), EOS])
-                    continue
-                parents[user, group, kept], tokens[user, group, kept] = parent, token
-                sums[user, group, kept] = score
-                kept += 1
-                if kept == beams:
-                    break
-            pool.done = len(pool.found) >= pool.size
-    return parents.flatten(), tokens.flatten(), sums
+    real = torch.ones(embedded.shape[:2], dtype=torch.bool, device=embedded.device)
+    found, _ = plain_search(T5Backbone(network), embedded, real, search, groups=groups)
+    return [[ids for _, ids in user] for user in found]
 
 
 def generate(network: T5ForConditionalGeneration, embedded: Tensor, search: Search) -> Any:

@@ -29,32 +29,49 @@ from pod.trie import Trie
 from pod.variants import PodSettings
 
 _INVALID = 41
-# How many users a constrained run asks freely too, to say what it was spared.
-_AUDITED = 1000
 # Beams of so many users at most are kept at a time: short inputs would otherwise make batches of thousands.
 _ROWS = 512
 
 
 class Answerer:
-    """A trained network, asked. masked: cross-attention does not see padding of the inputs."""
+    """A trained network, asked.
+
+    masked:  cross-attention does not see padding of the inputs.
+    audited: how many users a constrained run asks freely too, to say what it was spared.
+    """
 
     def __init__(
-        self, settings: PodSettings, built: Built, training: Training, context: Context, vectors: int, masked: bool
+        self,
+        settings: PodSettings,
+        built: Built,
+        training: Training,
+        context: Context,
+        vectors: int,
+        masked: bool,
+        audited: int = 1000,
     ) -> None:
         self.network: PodNetwork = built.network
         self._settings, self._built, self._context, self._masked = settings, built, context, masked
+        self._audited = audited
         self._protocol = training.protocol
         words_only = settings.inference == "discrete"
         self._shape = Shape(0 if words_only else vectors, packed=masked)
         self._decoder = Decoder(built.network.backbone.network)
+        self._encoded = 0
         self._trie: Trie | None = None
+
+    @property
+    def work(self) -> dict[str, int]:
+        """Tokens that encoder and decoder have read so far, prompt vectors included, padding not."""
+        return {"encoded": self._encoded, "decoded": self._decoder.read}
 
     def rank(self, queries: Queries) -> Ranking:
         """Ranked items of each query, in query order."""
         if not self._protocol.constrained:
             return self._free(queries)
-        part = queries.take(np.arange(min(_AUDITED, len(queries))))
-        self._audit(part, self._generated(part))
+        if self._audited:
+            part = queries.take(np.arange(min(self._audited, len(queries))))
+            self._audit(part, self._generated(part))
         if queries.candidates is not None:
             return select_top(self._candidate_scores(queries, queries.candidates), queries)
         return self._constrained(queries)
@@ -87,6 +104,7 @@ class Answerer:
         who shares one. Otherwise they are the released code's: neighbours, padded to the longest.
         """
         lengths = examples.ids.lengths + self._shape.vectors
+        self._encoded += int(lengths.sum())
         if self._masked:
             parts = [part for rows in token_batches(lengths, self._settings.token_budget) for part in _cut(rows, _ROWS)]
         else:

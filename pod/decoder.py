@@ -99,11 +99,14 @@ class Decoder:
     """The decoder and vocabulary head of a T5 network.
 
     Parameters are read when this is built: build it anew after training steps. Dropout never applies.
+
+    read: tokens of hypotheses that `step` has read so far.
     """
 
     @torch.no_grad()
     def __init__(self, network: T5ForConditionalGeneration) -> None:
         config: Any = network.config
+        self.read = 0
         self.vocabulary = len(network.lm_head.weight)
         self.pad: int = config.pad_token_id or 0
         self.start_token: int = self.pad if config.decoder_start_token_id is None else config.decoder_start_token_id
@@ -158,6 +161,7 @@ class Decoder:
         Returns (n, b, d_model), what `log_probs` takes.
         """
         users, width = tokens.shape
+        self.read += users * width
         rows = self._rows(state, parents, users, width)
         bias = self._distance_bias(state.length + 1)
         hidden = F.embedding(tokens, self.embedding)

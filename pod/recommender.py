@@ -73,6 +73,12 @@ class Pod:
         """A generated sentence for each pair."""
         return self._answerer.explain(pairs)
 
+    def way(self, name: str) -> Answerer:
+        """The fitted model asked in one of the WAYS, without an audit of its searches, to be timed."""
+        from pod.plain import PlainAnswerer
+
+        return (PlainAnswerer if name == "plain" else Answerer)(*self._asked_of, audited=0)
+
     def _build(self, training: Training, context: Context) -> Built:
         built = build(self.settings, training, context, self._vectors(training))
         context.facts.update(built.facts)
@@ -82,8 +88,8 @@ class Pod:
 
     def _ready(self, built: Built, training: Training, context: Context) -> None:
         built.network.eval()
-        vectors, masked = self._vectors(training), self._masked(training)
-        self._answerer = Answerer(self.settings, built, training, context, vectors, masked)
+        self._asked_of = (self.settings, built, training, context, self._vectors(training), self._masked(training))
+        self._answerer = Answerer(*self._asked_of)
 
     def _vectors(self, training: Training) -> int:
         """K, the prompt vectors of a task."""

@@ -151,6 +151,7 @@ PROTOCOL = (
     "keep_history",
     "per_occurrence",
 )
+WAYS = {"plain": "as the released code decodes", "ours": "encoded once a user"}
 REQUIRES = ("torch", "transformers", "safetensors", "sentencepiece", "tokenizers")
 
 
@@ -176,6 +177,7 @@ def text_model(
         epoch_cost=0.4,
         asking=ASKING,
         fits=fits,
+        ways=WAYS,
     )
 
 

@@ -12,7 +12,7 @@ from bench.models import Registry
 from bench.report.inert import csv_text
 from bench.report.latex import latex_table
 from bench.report.shown import current, protocols_served, variant
-from bench.report.table import Row, Table, fixed
+from bench.report.table import Table, fixed
 from bench.report.text_models import FREE_SEARCH_COLUMNS, free_search_rows
 from bench.runs.plan import DatasetCard
 from bench.runs.record import Record, whole_or_nothing
@@ -65,18 +65,18 @@ def table_rows(table: Table) -> Iterator[dict[str, str]]:
                     "model": csv_text("" if row.kind == "size" else row.model),
                     "title": csv_text(row.title),
                     "metric": csv_text(row.model if row.kind == "size" else column),
-                    "value": _number(cell.value, row),
-                    "std": _number(cell.std, row),
+                    "value": _number(cell.value, cell.decimals(row)),
+                    "std": _number(cell.std, cell.decimals(row)),
                     "n_seeds": str(cell.n_seeds or ""),
                     "n_users": str(cell.n_users or ""),
                     "mark": cell.mark,
-                    "paper": _number(cell.paper, row),
+                    "paper": _number(cell.paper, cell.decimals(row)),
                     "note": csv_text(note),
                 }
 
 
-def _number(value: float | None, row: Row) -> str:
-    return "" if value is None else fixed(value, row.digits).replace(",", "")
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else fixed(value, digits).replace(",", "")
 
 
 def write_metrics(records: Iterable[Record], registry: Registry, card: DatasetCard, path: Path) -> None:

@@ -85,9 +85,9 @@ def _row(row: Row, table: Table) -> str:
     cells = [latex_text(row.title) + (rf"\textsuperscript{{{numbers}}}" if numbers else "")]
     cells += map(latex_text, row.leads)
     for cell in row.cells:
-        cells.append(_ours(cell, row.digits))
+        cells.append(_ours(cell, cell.decimals(row)))
         if table.has_paper:
-            cells.append(_number(cell.paper, row.digits, cell.paper_mark))
+            cells.append(_number(cell.paper, cell.decimals(row), cell.paper_mark))
     return " & ".join(cells) + r" \\"
 
 

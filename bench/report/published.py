@@ -32,6 +32,11 @@ def paper_has(number: str, dataset: str) -> bool:
     return dataset in _content()["tables"].get(number, {})
 
 
+def paper_lines(number: str, dataset: str) -> list[dict[str, Any]]:
+    """The printed lines of a table whose columns are not ours, as the file has them; none for other datasets."""
+    return _content()["lines"].get(number, {}).get(dataset, [])
+
+
 def paper_title(model: str) -> str | None:
     """How the paper calls a model; None where it does not know it."""
     return _content()["titles"].get(model)

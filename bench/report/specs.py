@@ -10,13 +10,14 @@ from bench.errors import UserError
 from bench.explanation_judge import figure
 from bench.metrics.text import METRICS
 from bench.protocols import PROTOCOLS, Protocol, with_numbering
+from bench.runs.plan import Variants
 from bench.splits import Numbering
 from bench.tasks import TaskName
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table of the paper, or one of ours.
+    """A table or figure of the paper, or one of ours.
 
     number:  as on the command line.
     caption: as the paper puts it.
@@ -29,6 +30,8 @@ class TableSpec:
     numberings: it has its own runs, under each of these item numbers and `sound` in all else; empty: its runs are those
              of the protocols asked for.
     on_request: models with a row only where --models names them.
+    variants: it has its own runs, these.
+    timed:   models whose inference is timed, by every way they know.
     """
 
     number: str
@@ -40,6 +43,8 @@ class TableSpec:
     remark: str = ""
     numberings: tuple[Numbering, ...] = ()
     on_request: tuple[str, ...] = ()
+    variants: Variants | None = None
+    timed: tuple[str, ...] = ()
 
     def figure(self, metric: str, protocol: Protocol) -> str:
         """How records call a column under a protocol: of text metrics each protocol shows its own family."""
@@ -47,13 +52,22 @@ class TableSpec:
         return figure(metric, protocol.text_metrics) if textual else metric
 
     @property
-    def protocols(self) -> list[Protocol]:
-        """The protocols of a table with its own runs, one an item numbering."""
-        return [with_numbering(PROTOCOLS["sound"], numbering) for numbering in self.numberings]
+    def own(self) -> bool:
+        """Whether it has its own runs."""
+        return bool(self.numberings or self.variants)
+
+    def protocols(self, asked: Iterable[Protocol]) -> list[Protocol]:
+        """The protocols of a table with its own runs: one an item numbering; `sound` where training is timed, as
+        batches without padding are exact only there; else those asked for.
+        """
+        if self.numberings:
+            return [with_numbering(PROTOCOLS["sound"], numbering) for numbering in self.numberings]
+        return [PROTOCOLS["sound"]] if self.variants and self.variants.timed else list(asked)
 
     @property
     def models(self) -> tuple[str, ...]:
-        return self.paper + self.added
+        """Every model that it needs runs of."""
+        return tuple(dict.fromkeys([*self.paper, *self.added, *([self.variants.model] if self.variants else ())]))
 
 
 _INDEPENDENT = ("p5-independent", "pod-independent")
@@ -70,6 +84,7 @@ TABLES: dict[str, TableSpec] = {
         (*_INDEPENDENT, "sasrec-pairwise", *_RULES),
         "Its figures of Caser to S3-Rec are those of the S3-Rec paper: trained against single negatives, not tuned; "
         "here all but SASRec (pairwise) are trained with cross-entropy over the catalogue.",
+        on_request=("pod-discrete",),
     ),
     "3": TableSpec(
         "3",
@@ -78,6 +93,7 @@ TABLES: dict[str, TableSpec] = {
         ("HR@1", "HR@5", "NDCG@5", "HR@10", "NDCG@10"),
         ("mf", "mlp", "p5", "pod"),
         (*_INDEPENDENT, *_RULES, "sasrec"),
+        on_request=("pod-discrete",),
     ),
     "4": TableSpec(
         "4",
@@ -86,7 +102,20 @@ TABLES: dict[str, TableSpec] = {
         METRICS,
         ("att2seq", "nrt", "peter", "pod"),
         ("frequent-sentence", "random-sentence"),
-        on_request=("p5", *_INDEPENDENT),
+        on_request=("p5", *_INDEPENDENT, "pod-discrete"),
+    ),
+    "5": TableSpec(
+        "5",
+        "Training strategies",
+        variants=Variants("pod", "strategy", ("sample-mixed", "task-alternated", "packed"), timed=True),
+    ),
+    "6": TableSpec(
+        "6", "Inference with and without words", paper=("pod-discrete", "pod"), timed=("pod-discrete", "pod")
+    ),
+    "fig4": TableSpec(
+        "fig4",
+        "The number of prompt vectors K",
+        variants=Variants("pod", "prompts", ("1", "3", "5", "10", "20", "50"), few=("1", "3", "10")),
     ),
 }
 

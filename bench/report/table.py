@@ -25,6 +25,7 @@ class Cell:
     n_seeds: runs behind the mean.
     n_users: users behind each run's figure.
     paper:   what the paper prints in this place; None where it prints nothing.
+    digits:  decimals, where they are not the row's.
     """
 
     value: float | None = None
@@ -34,6 +35,11 @@ class Cell:
     paper: float | None = None
     mark: Mark = ""
     paper_mark: Mark = ""
+    digits: int | None = None
+
+    def decimals(self, row: Row) -> int:
+        """How many to show."""
+        return row.digits if self.digits is None else self.digits
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,8 @@ class Table:
     @property
     def label(self) -> str:
         """How it is called where it has no number of its own."""
+        if self.number.startswith("fig"):
+            return f"Figure {self.number.removeprefix('fig')} in numbers"
         return f"Table {self.number}" if self.number.isdigit() else f"{self.number.capitalize()} table"
 
 

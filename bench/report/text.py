@@ -40,9 +40,9 @@ def _line(row: Row, table: Table) -> list[str]:
     numbers = "".join(f" ({number})" for number in row.notes)
     cells = [f"{plain(row.title)}{numbers}", *map(plain, row.leads)]
     for cell in row.cells:
-        cells.append(_ours(cell, row.digits))
+        cells.append(_ours(cell, cell.decimals(row)))
         if table.has_paper:
-            cells.append(fixed(cell.paper, row.digits) + (_SIGNS[cell.paper_mark] or " "))
+            cells.append(fixed(cell.paper, cell.decimals(row)) + (_SIGNS[cell.paper_mark] or " "))
     return cells
 
 

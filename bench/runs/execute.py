@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from bench.data.dataset import Dataset
-from bench.efficiency import Timing, environment, peak_memory_mib, reset_peak_memory, timed
+from bench.efficiency import (
+    Timing,
+    device_peak_memory_mib,
+    environment,
+    peak_memory_mib,
+    reset_peak_memory,
+    timed,
+)
 from bench.explanations import TEST, VALID, train_rows
 from bench.models import Context, Pairs, Training, Validation
 from bench.progress import Progress
@@ -23,6 +30,7 @@ from bench.runs.curve import draw_curve, write_curve
 from bench.runs.fitted import find_fit
 from bench.runs.identity import Job
 from bench.runs.lock import locked
+from bench.runs.machine import conditions
 from bench.runs.predictions import EXPLANATIONS, write_explanations, write_per_user, write_predictions
 from bench.runs.record import Record, write_record
 from bench.splits import Split, draw_negatives, item_numbers
@@ -132,6 +140,7 @@ def execute(
 
 def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool) -> Record:
     reset_peak_memory()
+    before = conditions()
     model: Any = job.info.build(job.settings)
     training = training_data(split, job.tasks, job.protocol)
     shared = None if force else find_fit(runs, job)
@@ -152,6 +161,8 @@ def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool) 
     content = _content(job, split, context, judged, {"fit": fitting, **answers.seconds})
     if shared is not None:
         content["fitted_by"] = shared.path.name
+    if job.timed:
+        content["conditions"] = {"before": before, "after": conditions()}
     weights = shared.path / "weights.safetensors" if shared else Path(str(context.checkpoint)) / "best.safetensors"
     return write_record(runs / job.folder, content, _writers(split, context, judged, answers, weights))
 
@@ -209,6 +220,8 @@ def _content(
         "peak_memory_mib": peak_memory_mib(),
         "metrics": means,
     }
+    if context.device == "cuda":
+        content["device_peak_memory_mib"] = device_peak_memory_mib()
     if job.info.asking:
         content["fit_key"] = job.fit_key
     if context.facts:

@@ -24,6 +24,7 @@ class Job:
 
     protocol: the first protocol that needs the run; another that agrees in the model's protocol settings shares it.
     explanations_fingerprint: of the explanation records; "" where the dataset has none.
+    timed: it runs in a process of its own that no other run of ours shares the machine with.
     """
 
     info: ModelInfo
@@ -35,6 +36,7 @@ class Job:
     dataset_fingerprint: str
     split_fingerprint: str
     explanations_fingerprint: str = ""
+    timed: bool = False
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
@@ -47,6 +49,7 @@ class Job:
         records = {"explanations": self.explanations_fingerprint} if "explanation" in self.tasks else {}
         return {
             **records,
+            **({"timed": True} if self.timed else {}),
             "referee": REFEREE,
             "tasks": list(self.tasks),
             "dataset": self.dataset_fingerprint,

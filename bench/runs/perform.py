@@ -16,6 +16,7 @@ from bench.runs.execute import execute
 from bench.runs.failure import clear_failed, failed_folder, mark_failed
 from bench.runs.identity import Job
 from bench.runs.lock import Busy, locked
+from bench.runs.machine import alone, sharing
 from bench.runs.processes import run_in_processes
 from bench.runs.record import Unwritable, read_record, sweep
 from bench.splits import Split
@@ -57,7 +58,7 @@ class Outcome:
 def perform(
     jobs: Sequence[Job], split: Split, runs: Path, means: Means, guess: Guess = lambda job: None
 ) -> list[Outcome]:
-    """Run the jobs and return how each ended; what another process is at is left to it.
+    """Run the jobs and return how each ended, timed ones last; what another process is at is left to it.
 
     guess: the seconds that a job may take, or None.
     Raises Unwritable where the results folder takes no more, and KeyboardInterrupt; finished runs are kept.
@@ -65,6 +66,12 @@ def perform(
     if not jobs:
         return []
     sweep(runs)
+    timed = [job for job in jobs if job.timed]
+    outcomes = _perform_untimed([job for job in jobs if not job.timed], split, runs, means, guess)
+    return [*outcomes, *(_perform_in_processes(timed, split, runs, replace(means, jobs=1)) if timed else [])]
+
+
+def _perform_untimed(jobs: Sequence[Job], split: Split, runs: Path, means: Means, guess: Guess) -> list[Outcome]:
     if means.jobs > 1 and len(jobs) > 1:
         return _perform_in_processes(jobs, split, runs, means)
     outcomes = []
@@ -84,7 +91,8 @@ def _perform_in_processes(jobs: Sequence[Job], split: Split, runs: Path, means: 
             means.progress.line(f"done: {describe(outcome.job)}")
         tell(outcome, runs, means.progress)
 
-    means.progress.line(f"{len(jobs)} runs, {means.jobs} at a time, threads for each: {threads}")
+    kind = "timed runs" if jobs[0].timed else "runs"
+    means.progress.line(f"{len(jobs)} {kind}, {means.jobs} at a time, threads for each: {threads}")
     return run_in_processes(
         jobs,
         partial(perform_one, split=split, runs=runs, means=quiet),
@@ -99,7 +107,7 @@ def _perform_in_processes(jobs: Sequence[Job], split: Split, runs: Path, means: 
 def perform_one(job: Job, progress: Progress, *, split: Split, runs: Path, means: Means) -> Outcome:
     """Run one job under its lock; a record that another process has made meanwhile is kept."""
     try:
-        with locked(lock_path(job, runs)):
+        with locked(lock_path(job, runs)), alone() if job.timed else sharing(progress):
             if means.force or read_record(runs / job.folder) is None:
                 execute(
                     job,
@@ -141,7 +149,8 @@ def half_done(job: Job, runs: Path) -> bool:
 def describe(job: Job) -> str:
     """A job in a few words."""
     ids = f", {job.protocol.item_numbering} ids" if "item_numbering" in job.info.protocol_settings else ""
-    return f"{job.info.name} on {job.dataset}{ids}" + ("" if job.info.deterministic else f", seed {job.seed}")
+    timed = ", timed" if job.timed else ""
+    return f"{job.info.name} on {job.dataset}{ids}" + ("" if job.info.deterministic else f", seed {job.seed}") + timed
 
 
 def tell(outcome: Outcome, runs: Path, progress: Progress) -> None:

@@ -101,6 +101,22 @@ def read_card(path: Path) -> DatasetCard:
         raise UserError(f"not a readable dataset card ({error})", str(path), "remove it and run again") from error
 
 
+@dataclass(frozen=True)
+class Variants:
+    """Runs of one model that differ in one setting.
+
+    values: as --set takes them, in the order to show them.
+    few:    those of preset smoke; empty: the same.
+    timed:  they run one after the other, in a process of their own each, with the machine for themselves.
+    """
+
+    model: str
+    setting: str
+    values: tuple[str, ...]
+    few: tuple[str, ...] = ()
+    timed: bool = False
+
+
 @dataclass
 class Entry:
     """A model under a protocol and seed.
@@ -111,6 +127,7 @@ class Entry:
     record:   its result, if it is there.
     reason:   why there is no record.
     failed:   whether the last try failed.
+    variant:  the value of the setting in which runs of its table differ, as --set takes it.
     """
 
     info: ModelInfo
@@ -122,6 +139,7 @@ class Entry:
     record: Record | None = None
     reason: str = NOT_RUN
     failed: bool = False
+    variant: str = ""
 
 
 @dataclass
@@ -145,9 +163,10 @@ class Plan:
         wanted = (e for e in self.entries if e.asked and not e.obstacle and (force or e.record is None))
         return list({e.job.key: e.job for e in wanted if e.job is not None}.values())
 
-    def of(self, model: str, protocol: Protocol) -> list[Entry]:
+    def of(self, model: str, protocol: Protocol, variant: str = "") -> list[Entry]:
         """The entries of a model under a protocol, one a seed."""
-        return [e for e in self.entries if e.info.name == model and e.protocol == protocol]
+        wanted = (model, protocol, variant)
+        return [e for e in self.entries if (e.info.name, e.protocol, e.variant) == wanted]
 
 
 def make_plan(
@@ -183,11 +202,41 @@ def make_plan(
     return plan
 
 
+def variant_plan(
+    card: DatasetCard,
+    preset: str,
+    variants: Variants,
+    registry: Registry,
+    protocols: list[Protocol],
+    seeds: list[int],
+    overrides: Mapping[str, Mapping[str, str]] | None = None,
+    asked: Iterable[str] | None = None,
+) -> Plan:
+    """`make_plan` for runs of one model that differ in a setting: entries of each value in turn, values in order.
+
+    What a protocol has by itself is left to it, so that such runs are those of the other tables.
+    """
+    plan = make_plan(card, preset, [], registry, protocols, seeds, overrides, asked)
+    for value in variants.values:
+        for protocol in protocols:
+            own = variants.setting == "prompts" and value == str(protocol.prompt_vectors)
+            changed = {**plan.overrides.get(variants.model, {}), variants.setting: "none" if own else value}
+            with_value = {**plan.overrides, variants.model: changed}
+            made = make_plan(card, preset, [variants.model], registry, [protocol], seeds, with_value, asked)
+            for entry in made.entries:
+                if entry.job is not None:
+                    entry.job = replace(entry.job, timed=variants.timed)
+                entry.variant = value
+            plan.entries += made.entries
+    return plan
+
+
 def union(plans: Sequence[Plan]) -> Plan:
-    """The first plan with the entries of all: each model, protocol and seed once."""
-    entries: dict[tuple[str, Protocol, int], Entry] = {}
+    """The first plan with the entries of all: each run once under each protocol."""
+    entries: dict[tuple[str, Protocol, int, str], Entry] = {}
     for entry in (entry for plan in plans for entry in plan.entries):
-        entries.setdefault((entry.info.name, entry.protocol, entry.seed), entry)
+        key = entry.job.key if entry.job else ""
+        entries.setdefault((entry.info.name, entry.protocol, entry.seed, key), entry)
     return replace(plans[0], entries=list(entries.values()))
 
 

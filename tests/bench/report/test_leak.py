@@ -48,7 +48,7 @@ class Leak:
     def __init__(self, folder, scores, seeds=(0,)):
         registry = Registry({model.name: model for model in MODELS}, {})
         self.card = replace(card(), evaluated=N)
-        self.plan = make_plan(self.card, "laptop", SPEC.models, registry, SPEC.protocols, list(seeds))
+        self.plan = make_plan(self.card, "laptop", SPEC.models, registry, SPEC.protocols(()), list(seeds))
         self.records = []
         for entry in self.plan.entries:
             values = scores(entry.info.name, entry.protocol.item_numbering, entry.seed)
@@ -234,7 +234,7 @@ def test_missing_runs_are_footnotes(tmp_path):
 
 def test_models_known_from_their_records_alone(tmp_path):
     made = Leak(tmp_path, noise)
-    bare = make_plan(made.card, "laptop", SPEC.models, Registry({}, {}), SPEC.protocols, [0])
+    bare = make_plan(made.card, "laptop", SPEC.models, Registry({}, {}), SPEC.protocols(()), [0])
     attach(bare, made.records, (), SPEC.models)
     found = build_leak(SPEC, bare, groups())
     assert [row.cells for row in found.panels[1].rows] == [row.cells for row in made.build(groups()).panels[1].rows]
@@ -274,6 +274,6 @@ def test_latex_compiles_and_fits(tmp_path):
 
 def test_it_is_no_table_of_the_paper():
     assert table("leak") is SPEC and "leak" not in TABLES
-    assert [protocol.name for protocol in SPEC.protocols] == ["sound+appearance-ids", "sound", "sound+random-ids"]
+    assert [protocol.name for protocol in SPEC.protocols(())] == ["sound+appearance-ids", "sound", "sound+random-ids"]
     with pytest.raises(UserError, match="did you mean 'leak'"):
         table("leaks")

@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -109,6 +110,36 @@ class Ascending(ScoringModel):
         return np.tile(-np.arange(queries.n_items, dtype=np.float32), (len(queries), 1))
 
 
+class Clocked(Ascending):
+    """Prefers low items, either way; counts what it reads, and notes every time it is asked where it is told to."""
+
+    def __init__(self, settings):
+        self._trace = settings.trace
+
+    def fit(self, training, context) -> None:
+        context.checkpoint.mkdir(parents=True, exist_ok=True)
+        (context.checkpoint / "best.safetensors").write_bytes(b"weights")
+
+    def restore(self, weights, training, context) -> None:
+        assert weights.read_bytes() == b"weights"
+
+    def way(self, name):
+        return ClockedWay(name, self._trace)
+
+
+class ClockedWay(Ascending):
+    def __init__(self, name, trace):
+        self.name, self.trace, self.work = name, trace, {"encoded": 0, "decoded": 0}
+
+    def rank(self, queries):
+        self.work["encoded"] += len(queries) * (20 if self.name == "plain" else 1)
+        self.work["decoded"] += 3 * len(queries)
+        if self.trace:
+            with Path(self.trace).open("a") as stream:
+                stream.write(f"{self.name} {queries.task}\n")
+        return super().rank(queries)
+
+
 class Cheat(Ascending):
     """Lists items of the history, which no list may hold."""
 
@@ -134,6 +165,16 @@ NUMBERED = ModelInfo(
     protocol_settings=("item_numbering",),
     deterministic=True,
 )
+CLOCKED = ModelInfo(
+    "clocked",
+    "Clocked",
+    "fake",
+    TASKS,
+    "fakes:Clocked",
+    StepperSettings,
+    asking=("trace",),
+    ways={"plain": "slowly", "ours": "fast"},
+)
 REGISTRY = Registry({info.name: info for info in (STEPPER, ASCENDING, CHEAT, NUMBERED)}, {})
 
 
@@ -147,3 +188,67 @@ def run(job, split, runs, **more):
     from bench.progress import Progress
 
     return execute(job, split, runs, device="cpu", threads=1, progress=Progress(), **more)
+
+
+@dataclass(frozen=True)
+class PretendSettings:
+    """What tables of time and of prompt vectors vary."""
+
+    strategy: str = "fastest"
+    prompts: int | None = None
+    inference: str = "continuous"
+    backbone: str = "scratch:none"
+
+
+class Pretend(Clocked):
+    """Looks like POD: a learning curve with times, weights, ways, and an answer that depends on K."""
+
+    SPEED: ClassVar = {"sample-mixed": 8.0, "task-alternated": 3.0, "packed": 1.0}
+
+    def __init__(self, settings):
+        self.settings, self._trace = settings, ""
+
+    def fit(self, training, context) -> None:
+        super().fit(training, context)
+        speed = self.SPEED.get(self.settings.strategy, 2.0)
+        for epoch in range(1, 4):
+            context.curve.append(
+                {
+                    "epoch": float(epoch),
+                    "loss": 3.0 / epoch,
+                    "validation_loss": (2.0, 1.0, 1.5)[epoch - 1],
+                    "samples": 100.0 * epoch,
+                    "tokens": 1000.0 * epoch,
+                    "padding": 0.25,
+                    "seconds": speed * epoch,
+                    "cpu_seconds": speed * epoch,
+                    "validation_seconds": 0.5 * epoch,
+                }
+            )
+
+
+@dataclass(frozen=True)
+class WordySettings(PretendSettings):
+    """The same, asked with words."""
+
+    inference: str = "continuous+discrete"
+
+
+def pretended(name, settings, fits=""):
+    """A stand-in for POD or its variant."""
+    return ModelInfo(
+        name,
+        name.upper(),
+        "llm",
+        TASKS,
+        "fakes:Pretend",
+        settings,
+        protocol_settings=("item_numbering", "prompt_vectors", "constrained"),
+        asking=("inference",),
+        fits=fits,
+        ways={"plain": "slowly", "ours": "fast"},
+    )
+
+
+POD = pretended("pod", PretendSettings)
+WORDY = pretended("pod-discrete", WordySettings, fits="pod")
