@@ -59,7 +59,7 @@ def test_rules_on_the_demo(tmp_path, capsys):
     assert "Table 2." in said.out and "Sequential rules" in said.out
     assert "run 1 of 5: popularity on demo" in said.err and said.out.rstrip().endswith("fig4.tex")
     folder = tmp_path / "demo" / "smoke"
-    assert {path.name for path in folder.glob("table*")} == {f"table{n}.{k}" for n in "1234" for k in ("csv", "tex")}
+    assert {path.name for path in folder.glob("table*")} == {f"table{n}.{k}" for n in "123456" for k in ("csv", "tex")}
     figures = rows(folder / "metrics.csv")
     assert {row["model"] for row in figures} == set(RULES.split(","))
     assert {row["protocol"] for row in figures if row["model"] == "popularity"} == {"published", "sound"}
