@@ -227,6 +227,7 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
         progress,
         offline=options.offline,
         data_dir=options.data_dir,
+        memory_mib=1024 * options.memory,
     )
     outcomes = perform(work.whole.jobs(force=options.force), work.split, work.runs, means, guess)
     look_up(work, options)

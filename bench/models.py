@@ -102,6 +102,7 @@ class Context:
     facts:      what the model wants said beside its numbers; kept in the run's record, JSON-ready.
     offline:    never download. data_dir: where the user keeps data; a tokenizer may lie there.
     spent:      what killed processes spent on this fit before; set by the model that resumes.
+    memory_mib: what a training step may take, weights included; a model that cannot keep to it says so. 0: no limit.
     """
 
     seed: int
@@ -114,6 +115,7 @@ class Context:
     offline: bool = False
     data_dir: Path | None = None
     spent: Timing = field(default_factory=Timing)
+    memory_mib: float = 0.0
 
     def rng(self, stream: int = 0) -> np.random.Generator:
         """An independent numpy generator; equal (seed, stream) give equal draws."""

@@ -36,6 +36,7 @@ class Options:
     overrides: model -> setting -> text.
     shorthands: setting -> text, for every text model.
     remarks:   choices made for the user, to be said.
+    memory:    GiB that a training step may take; 0: no limit.
     vectors:   the numbers of prompt vectors of Figure 4; empty: its own.
     """
 
@@ -64,6 +65,7 @@ class Options:
     export: Path | None = None
     remarks: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
+    memory: float = 0.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -98,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--jobs", metavar="N", default="1", help="independent runs at a time; threads are shared out; default: 1")
     add("--offline", action="store_true", help="never download")
     add("--item-numbering", metavar="|".join(get_args(Numbering)), help="number items this way under every protocol")
+    add("--memory", metavar="GIB", help="of text models: what a training step may take; more is computed in parts")
     add("--set", metavar="MODEL.SETTING=VALUE", action="append", default=[], help="change a setting; repeatable")
     add("--backbone", metavar="NAME", help="of text models: t5-small, a folder, scratch:mini, ...; as --set for each")
     add("--item-tokens", metavar="|".join(ITEM_TOKENS), help="of text models: an item as pieces or as one token")
@@ -147,6 +150,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
             typed.backbone, _choice(typed.item_tokens, ITEM_TOKENS, "--item-tokens"), typed.templates
         ),
         vectors=_vectors(typed.prompt_vectors),
+        memory=_gib(typed.memory),
         dry_run=typed.dry_run,
         report_only=typed.report_only,
         force=typed.force,
@@ -157,6 +161,18 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         remarks=() if typed.score or typed.export else tuple(remarks),
         **common,
     )
+
+
+def _gib(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise UserError(f"'{text}' is no amount of memory", "--memory", "give GiB, say 2 or 0.5")
+    return value
 
 
 def _vectors(text: str | None) -> tuple[str, ...]:

@@ -21,8 +21,9 @@ from bench.efficiency import Timing
 from bench.errors import RunFailed, UserError
 from bench.models import Context
 from engine.checkpoint import State, load_state, optimizer_tensors, restore_optimizer, save_state
-from engine.randomness import get_states, set_states
+from engine.randomness import get_states, seeded, set_states
 from pod.batches import Examples, Shape, make_batch
+from pod.memory import MIB, laid_tokens, tokens_at_once
 from pod.network import PodNetwork
 from pod.samples import Sampler
 
@@ -111,10 +112,12 @@ class Learner:
         self.standing = Standing(parts=plan.parts)
         self._best: dict[str, torch.Tensor] = {}
         self._saved = self._said = time.monotonic()
+        self._at_once, self._most_parts = math.inf, 1
 
     def run(self) -> float:
         """Train to the end and leave the best weights in the network; returns their validation loss."""
         self._resume()
+        self._keep_to_budget()
         standing, plan = self.standing, self._plan
         while not standing.ended and standing.epoch < plan.epochs:
             self._epoch()
@@ -122,10 +125,35 @@ class Learner:
             self._network.load_state_dict(self._best)
         self._network.eval()
         self._context.curve.extend(standing.curve)
+        if self._context.memory_mib:
+            self._context.facts["most_parts"] = self._most_parts
         self._context.progress.line(
             f"fit: best validation loss {standing.best:.4f} at epoch {standing.best_epoch} of {standing.epoch}"
         )
         return standing.best
+
+    def _keep_to_budget(self) -> None:
+        """Find out what fits into the memory that the context allows."""
+        budget, device = self._context.memory_mib, self._context.device
+        if budget and device == "cuda":
+            share = budget * MIB / torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, share))
+        elif budget:
+            self._network.train()
+            with seeded(self._context.seed, device):
+                self._at_once = tokens_at_once(self._network, self._sampler, self._shape, budget, masked=self._masked)
+
+    def _parts(self, examples: Examples) -> int:
+        """In how many parts a step is computed."""
+        if self._at_once == math.inf:
+            return self.standing.parts
+        return max(self.standing.parts, math.ceil(laid_tokens(examples, self._shape) / self._at_once))
+
+    def _divided(self, examples: Examples) -> list[np.ndarray]:
+        """The rows of each part of a step."""
+        parts = min(self._parts(examples), len(examples))
+        self._most_parts = max(self._most_parts, parts)
+        return np.array_split(np.arange(len(examples)), parts)
 
     def _epoch(self) -> None:
         standing, steps = self.standing, self._sampler.steps
@@ -174,7 +202,7 @@ class Learner:
     def _gradients(self, examples: Examples, scale: float) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), dtype=torch.float64, device=self._context.device)
-        for rows in np.array_split(np.arange(len(examples)), min(self.standing.parts, len(examples))):
+        for rows in self._divided(examples):
             batch = make_batch(examples.take(rows), self._shape, self._context.device, whole=examples)
             with self._precision():
                 part = self._network(batch, masked=self._masked)

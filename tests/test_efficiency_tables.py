@@ -136,3 +136,14 @@ def test_a_curve_from_before_times(podium, tmp_path):
     path.write_text("epoch,loss\n1.0,2.0\n")
     code, _, err = podium("--tables", "5", "--report-only")
     assert code == 2 and "curve.csv" in err
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "0", "nan"])
+def test_amounts_of_memory_that_are_none(podium, text):
+    code, _, err = podium("--tables", "5", "--memory", text)
+    assert code == 2 and "--memory" in err and err.count("\n") == 1
+
+
+def test_a_memory_budget_is_named(podium, tmp_path):
+    code, out, _ = podium("--tables", "5", "--memory", "0.5")
+    assert code == 0 and "Memory budget 0.5 GiB: sample-mixed in at most 1 parts a step" in out

@@ -23,7 +23,7 @@ from bench.report.published import paper_lines
 from bench.report.sensitivity import build_sensitivity
 from bench.report.specs import TableSpec
 from bench.report.table import Cell, Footnotes, Panel, Row, Table
-from bench.report.text_models import model_notes, scratch_mark
+from bench.report.text_models import facts_of, model_notes, scratch_mark
 from bench.runs.plan import Entry, Plan
 from bench.runs.record import Record
 from bench.runs.timed import UNSTEADY
@@ -210,9 +210,17 @@ def _conditions(entries: Iterable[Entry]) -> list[str]:
     if not loads:
         return []
     threads = sorted({str(content["threads"]) for content in found})
+    budgets = [
+        f"{entry.variant} in at most {facts_of(entry.record).get('most_parts', 1)} parts a step"
+        for entry in entries
+        if entry.record and entry.record.content.get("memory_budget_mib")
+    ]
+    held = sorted({f"{content['memory_budget_mib'] / 1024:g}" for content in found if "memory_budget_mib" in content})
+    told = [f"Memory budget {' and '.join(held)} GiB: {', '.join(budgets)}."] if held else []
     return [
         f"Timed one at a time, each in a process of its own, no other run of ours beside; "
-        f"threads: {', '.join(threads)}; load average before: {min(loads):g} to {max(loads):g}."
+        f"threads: {', '.join(threads)}; load average before: {min(loads):g} to {max(loads):g}.",
+        *told,
     ]
 
 

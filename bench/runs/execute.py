@@ -119,17 +119,20 @@ def execute(
     force: bool = False,
     offline: bool = False,
     data_dir: Path | None = None,
+    memory_mib: float = 0.0,
 ) -> Record:
     """Fit the job's model, or take the weights of a run that shares its fit, ask it every task, judge and record.
 
     A killed run resumes from its last checkpoint; `force` throws the checkpoint away and fits anew.
-    offline, data_dir: see `Context`.
+    offline, data_dir, memory_mib: see `Context`.
     Raises what the model raises; nothing is written then but the checkpoint.
     """
     checkpoint = runs / "checkpoints" / job.folder
     if force:
         shutil.rmtree(checkpoint, ignore_errors=True)
-    context = Context(job.seed, device, threads, checkpoint, progress, offline=offline, data_dir=data_dir)
+    context = Context(
+        job.seed, device, threads, checkpoint, progress, offline=offline, data_dir=data_dir, memory_mib=memory_mib
+    )
     # Two runs that share a fit do not fit twice: the later one waits and takes the weights.
     fit_lock = locked(runs / "checkpoints" / f"fit-{job.fit_key}.lock", wait=True) if job.info.asking else nullcontext()
     with fit_lock:
@@ -161,6 +164,8 @@ def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool) 
     content = _content(job, split, context, judged, {"fit": fitting, **answers.seconds})
     if shared is not None:
         content["fitted_by"] = shared.path.name
+    if context.memory_mib:
+        content["memory_budget_mib"] = context.memory_mib
     if job.timed:
         content["conditions"] = {"before": before, "after": conditions()}
     weights = shared.path / "weights.safetensors" if shared else Path(str(context.checkpoint)) / "best.safetensors"

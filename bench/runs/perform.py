@@ -34,6 +34,7 @@ class Means:
     force:    run what has a record again, and ignore checkpoints.
     progress: where to report.
     offline:  never download. data_dir: where the user keeps data.
+    memory_mib: what a training step may take; 0: no limit.
     """
 
     device: str = "cpu"
@@ -43,6 +44,7 @@ class Means:
     progress: Progress = field(default_factory=Progress)
     offline: bool = False
     data_dir: Path | None = None
+    memory_mib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def perform_one(job: Job, progress: Progress, *, split: Split, runs: Path, means
                     force=means.force,
                     offline=means.offline,
                     data_dir=means.data_dir,
+                    memory_mib=means.memory_mib,
                 )
             clear_failed(job, runs)
             return Outcome(job, "done")
