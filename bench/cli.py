@@ -17,6 +17,7 @@ from bench.options import Options
 from bench.progress import Progress
 from bench.protocols import PROTOCOLS
 from bench.report.build import build_table
+from bench.report.comparisons import Standing, compare, star_note, stars, write_comparisons
 from bench.report.efficiency import build_efficiency
 from bench.report.explained import SAMPLE, STATISTICS, build_variety, record_text, write_intervals, write_record_files
 from bench.report.files import write_free_search, write_metrics, write_table, write_text
@@ -24,7 +25,9 @@ from bench.report.groups import FILE, Groups, read_groups, write_groups
 from bench.report.leak import build_leak, write_leak
 from bench.report.published import paper_title
 from bench.report.specs import TableSpec, models_of
+from bench.report.table import starred
 from bench.report.text import text_table
+from bench.report.verdicts import write_verdicts
 from bench.runs.failure import read_failures
 from bench.runs.identity import Job
 from bench.runs.judged import judge_runs, judged_runs, lacks_verdict
@@ -274,6 +277,7 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
     paths += write_free_search(work.records, registry, card, work.folder / "free_search.csv")
     renumbered = any(protocol not in PROTOCOLS.values() for protocol in options.protocols)
     suffix = f"-{options.numbering}-ids" if renumbered else ""
+    standings: list[Standing] = []
     for spec in options.tables:
         if spec.numberings:
             table = build_leak(spec, work.own[spec.number], _groups(work))
@@ -283,10 +287,15 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
             paths += files
         else:
             table = build_table(spec, work.plan)
+            if spec.task is not None:
+                standings.append(compare(spec, work.plan))
+                table = starred(table, partial(stars, standings[-1]), star_note(standings[-1]))
             paths += write_table(table, work.folder, suffix)
         yield text_table(table)
         if spec.task == "explanation":
             paths += yield from _beside(spec, work, suffix)
+    paths += write_comparisons(standings, work.plan, work.folder, suffix)
+    paths += write_verdicts(options.tables, work.plan, standings, work.folder, suffix)
     yield "\n".join(["written:", *(f"  {path}" for path in paths)]) + "\n"
 
 

@@ -93,7 +93,8 @@ def _row(row: Row, table: Table) -> str:
 
 def _ours(cell: Cell, digits: int) -> str:
     spread = rf"{{\tiny$\pm${fixed(cell.std, digits)}}}" if cell.std is not None else ""
-    return _number(cell.value, digits, cell.mark) + spread
+    stars = rf"\textsuperscript{{{cell.stars}}}" if cell.stars else ""
+    return _number(cell.value, digits, cell.mark) + stars + spread
 
 
 def _number(value: float | None, digits: int, mark: Mark) -> str:
@@ -102,5 +103,5 @@ def _number(value: float | None, digits: int, mark: Mark) -> str:
 
 def _notes(table: Table) -> list[str]:
     texts = [rf"\textsuperscript{{{at}}}~{latex_text(note)}." for at, note in enumerate(table.footnotes, start=1)]
-    texts += [latex_text(note) for note in table.notes]
+    texts += [latex_text(note) for note in (*table.notes, *table.tested)]
     return [r"\smallskip", r"\begin{minipage}{0.95\textwidth}\scriptsize", *texts, r"\end{minipage}"]

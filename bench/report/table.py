@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Mark = Literal["", "best", "second"]
@@ -25,6 +25,7 @@ class Cell:
     n_seeds: runs behind the mean.
     n_users: users behind each run's figure.
     paper:   what the paper prints in this place; None where it prints nothing.
+    stars:   how sure a paired test is that our model's figure is another than the best baseline's; see `Table.tested`.
     digits:  decimals, where they are not the row's.
     """
 
@@ -35,6 +36,7 @@ class Cell:
     paper: float | None = None
     mark: Mark = ""
     paper_mark: Mark = ""
+    stars: str = ""
     digits: int | None = None
 
     def decimals(self, row: Row) -> int:
@@ -81,6 +83,7 @@ class Table:
     notes:     sentences for all of it.
     footnotes: texts that rows refer to by number.
     leads:     heads of the columns of text between titles and figures; none where the paper has figures.
+    tested:    sentences on the stars of its cells, for those who draw them: on the terminal a star marks the best.
     """
 
     number: str
@@ -93,6 +96,7 @@ class Table:
     notes: tuple[str, ...] = ()
     footnotes: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()
+    tested: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -100,6 +104,22 @@ class Table:
         if self.number.startswith("fig"):
             return f"Figure {self.number.removeprefix('fig')} in numbers"
         return f"Table {self.number}" if self.number.isdigit() else f"{self.number.capitalize()} table"
+
+
+def starred(table: Table, stars: Callable[[str, str, str], str], notes: Iterable[str]) -> Table:
+    """The table with the stars of each cell, and what they mean under it.
+
+    stars: of a protocol, model and metric.
+    """
+    panels = []
+    for panel in table.panels:
+        rows = []
+        for row in panel.rows:
+            marked = (stars(panel.protocol, row.model, metric) for metric in table.columns)
+            cells = (replace(cell, stars=each) for cell, each in zip(row.cells, marked, strict=True))
+            rows.append(replace(row, cells=tuple(cells)))
+        panels.append(replace(panel, rows=tuple(rows)))
+    return replace(table, panels=tuple(panels), tested=tuple(notes))
 
 
 @dataclass
