@@ -22,7 +22,9 @@ def forecast(plan: Plan, runs: Path, records: Iterable[Record], *, force: bool =
     lines = [f"{plan.card.name}, preset {plan.preset}:"]
     seconds: dict[str, float | None] = {}
     counts: dict[str, int] = {}
-    for entry, protocols in _runs(plan):
+    runs_of_plan = list(_runs(plan))
+    width = max([18, *(len(_name(entry)) + 2 for entry, _ in runs_of_plan)])
+    for entry, protocols in runs_of_plan:
         state = _state(entry, runs, wanted)
         counts[state] = counts.get(state, 0) + 1
         remark = entry.obstacle if state == "impossible" else ""
@@ -30,10 +32,17 @@ def forecast(plan: Plan, runs: Path, records: Iterable[Record], *, force: bool =
             seconds[entry.job.key] = estimate_seconds(entry.job, plan.card, records)
             remark = _remark(entry, state, seconds[entry.job.key])
         seed = "" if entry.info.deterministic else f"seed {entry.seed}"
-        lines.append(f"  {state:<12}{entry.info.name:<18}{seed:<8}{', '.join(protocols):<18}  {plain(remark)}".rstrip())
+        lines.append(
+            f"  {state:<12}{_name(entry):<{width}}{seed:<8}{', '.join(protocols):<18}  {plain(remark)}".rstrip()
+        )
     total = ", ".join(f"{count} {state}" for state, count in counts.items())
     lines.append(f"  in all: {total or 'no runs'}{_left(seconds, jobs)}")
     return "\n".join(lines) + "\n"
+
+
+def _name(entry: Entry) -> str:
+    """The model, and in what its run differs from others of its table."""
+    return f"{entry.info.name} ({entry.variant})" if entry.variant else entry.info.name
 
 
 def _runs(plan: Plan) -> Iterator[tuple[Entry, list[str]]]:

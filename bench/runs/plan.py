@@ -305,8 +305,9 @@ def estimate_seconds(job: Job, card: DatasetCard, records: Iterable[Record]) -> 
         if record.model == job.info.name and record.content["preset"] == job.preset:
             return sum(timing["wall_s"] for timing in record.content["timings"].values())
     epochs = getattr(job.settings, "expected_epochs", None)
+    cost = getattr(job.settings, "expected_epoch_cost", job.info.epoch_cost)
     if job.info.family in ("rule", "probe"):
         return 1.0 + card.interactions * 2e-5
-    if epochs is None or not job.info.epoch_cost:
+    if epochs is None or not cost:
         return None
-    return epochs * job.info.epoch_cost * card.interactions / 1000
+    return epochs * cost * card.interactions / 1000
