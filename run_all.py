@@ -43,12 +43,12 @@ def carry_out(options: Options) -> int:
         return show(listing.listing(registry))
     if options.action == "doctor":
         return show(listing.doctor(registry, options.out, options.data_dir))
+    if options.action == "compare":
+        return show(cli.compare_results(options))
     for remark in (*options.remarks, *(f"{name} is left out: {why}" for name, why in registry.broken.items())):
         progress.line(remark)
-    if options.action == "score":
-        return show(cli.score(options, progress))
-    if options.action == "export":
-        return show(cli.export(options, progress))
+    if options.action in ("score", "export"):
+        return show((cli.score if options.action == "score" else cli.export)(options, progress))
     options = cli.check_names(options, registry)
     works = cli.lay_out(options, registry, progress)
     if options.dry_run:

@@ -380,3 +380,11 @@ def export(options: Options, progress: Progress) -> str:
         )
         lines += [f"  {path}" for path in export_split(split, (options.export or Path()) / split.dataset.name)]
     return "\n".join(lines) + "\n"
+
+
+def compare_results(options: Options) -> str:
+    """What moved between two results folders."""
+    from bench.report.moved import compare_folders, comparison_text
+
+    first, second = options.compare
+    return comparison_text(compare_folders(first, second))

@@ -28,7 +28,7 @@ ITEM_TOKENS = ("sentencepiece", "independent")
 class Options:
     """A command.
 
-    action:    "run", "list", "doctor", "score" or "export".
+    action:    "run", "list", "doctor", "score", "export" or "compare".
     datasets:  names or paths.
     protocols: under the numbering asked for; empty for "score" where none was named.
     models:    names; None: all that the tables need.
@@ -36,6 +36,7 @@ class Options:
     overrides: model -> setting -> text.
     shorthands: setting -> text, for every text model.
     remarks:   choices made for the user, to be said.
+    compare:   two results folders.
     memory:    GiB that a training step may take; 0: no limit.
     vectors:   the numbers of prompt vectors of Figure 4; empty: its own.
     """
@@ -66,6 +67,7 @@ class Options:
     remarks: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
     memory: float = 0.0
+    compare: tuple[Path, ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -114,6 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--task", metavar="|".join(SCORED), default="sequential", help="what --score judges; default: %(default)s")
     add("--json", metavar="FILE", type=Path, help="write what --score finds to a file too")
     add("--export", metavar="DIR", type=Path, help="write the split as CSV, for models outside the suite")
+    add("--compare", metavar="DIR", type=Path, nargs=2, help="what moved between two results folders, with tests")
     add("--doctor", action="store_true", help="show the environment")
     add("--version", action="version", version=f"podium {__version__}")
     return parser
@@ -123,11 +126,14 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     """Options from words; raises UserError on anything that does not fit."""
     typed = make_parser().parse_args(argv)
     common: dict[str, Any] = {"out": typed.out, "data_dir": typed.data_dir, "offline": typed.offline}
-    actions = [name for name in ("list", "doctor", "score", "export", "report_only", "dry_run") if getattr(typed, name)]
+    exclusive = ("list", "doctor", "score", "export", "compare", "report_only", "dry_run")
+    actions = [name for name in exclusive if getattr(typed, name)]
     if len(actions) > 1:
         raise UserError(f"--{actions[0]} and --{actions[1]} exclude each other".replace("_", "-"), "", "give one")
     if typed.list or typed.doctor:
         return Options(actions[0], **common)
+    if typed.compare:
+        return Options("compare", compare=tuple(typed.compare), **common)
     if not typed.dataset:
         raise UserError("which data set?", "--dataset", "give names or paths, or see --list")
     numbering = _choice(typed.item_numbering, get_args(Numbering), "--item-numbering")
