@@ -104,7 +104,7 @@ class Padded(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The loss of a padded batch."""
         n, (side,) = len(batch.order), batch.inputs.rectangles
-        mask = torch.ones(n, side.width) if side.real is None else side.real.float()
+        mask = batch.weights.new_ones(n, side.width) if side.real is None else side.real.float()
         logits = self.network.backbone.network(
             inputs_embeds=self.network.embed(batch).view(n, side.width, -1),
             attention_mask=mask,

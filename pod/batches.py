@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bench.ragged import IntArray, Ragged, offsets_of
-from pod.layout import Layout, edges_of, packed_layout, padded_layout
+from pod.layout import Layout, edges_of, on_device, packed_layout, padded_layout
 
 PAD, START = 0, 0
 TASK_NUMBERS: dict[str, int] = {"explanation": 0, "sequential": 1, "topn": 2}
@@ -160,7 +160,7 @@ def _with_targets(
         weights = np.full(len(ids), 1.0 / (len(whole) * outputs.widths[0]))
     else:
         weights = _laid_weights(lengths, starts, outputs.tokens) / len(whole)
-    placed = torch.from_numpy(weights.astype(np.float32)).to(device)
+    placed = on_device(weights.astype(np.float32), device)
     return replace(
         batch, targets=_tensor(ids, device), shifted=_tensor(shifted, device), outputs=outputs, weights=placed
     )
@@ -184,4 +184,4 @@ def _laid_weights(lengths: IntArray, starts: IntArray, total: int) -> np.ndarray
 
 
 def _tensor(values: IntArray, device: str) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)).to(device)
+    return on_device(np.ascontiguousarray(values, dtype=np.int64), device)

@@ -26,6 +26,8 @@ BLOCK = 64
 # Logits are made for so many users at a time that the product is fast, and normalised in pieces that stay in the cache.
 # More than 32 MB at once would cost page faults each time: the C library's allocator never keeps arrays of that size.
 _PRODUCT_BYTES, _PIECE_BYTES = 21_000_000, 6_000_000
+# A CUDA device has no such cost, and small products leave it idle.
+_CUDA_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +192,7 @@ class Decoder:
         users, width, _ = hidden.shape
         columns = len(weight)
         one = max(1, width * columns * 4)
-        many = _even(users, _PRODUCT_BYTES // one)
+        many = _even(users, (_CUDA_BYTES if hidden.is_cuda else _PRODUCT_BYTES) // one)
         few = many if hidden.is_cuda else max(1, _PIECE_BYTES // one)
         for start in range(0, users, many):
             flat = hidden[start : start + many].to(weight.dtype).flatten(0, 1)

@@ -101,11 +101,17 @@ class Layout:
         return 1.0 - float(self.lengths.sum()) / max(1, self.tokens)
 
 
+def on_device(values: np.ndarray, device: str | torch.device) -> torch.Tensor:
+    """The array as a tensor there; a CUDA device fetches it while it still computes what it was given before."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if str(device).startswith("cuda") else tensor.to(device)
+
+
 def padded_layout(lengths: IntArray, width: int, device: str | torch.device) -> Layout:
     """One rectangle of the given width; padding tokens are computed as in the authors' code."""
     n = len(lengths)
     real = np.arange(width)[None, :] < lengths[:, None]
-    mask = None if real.all() else torch.from_numpy(real).to(device)
+    mask = None if real.all() else on_device(real, device)
     whole = Rectangle(slice(0, n * width), n, width, None, None, mask)
     return Layout(lengths, np.full(n, width), (whole,))
 
@@ -126,7 +132,7 @@ def packed_layout(lengths: IntArray, edges: Sequence[int], device: str | torch.d
         starts = (offsets[first:last] - offsets[first])[:, None]
         spread = starts + np.minimum(columns, rows[:, None] - 1)
         parts = (spread.ravel(), np.flatnonzero(real), real)
-        rectangles.append(Rectangle(tokens, len(rows), width, *(torch.from_numpy(part).to(device) for part in parts)))
+        rectangles.append(Rectangle(tokens, len(rows), width, *(on_device(part, device) for part in parts)))
     return Layout(lengths, lengths, tuple(rectangles))
 
 

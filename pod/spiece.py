@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bench.errors import UserError
 
 PAD, EOS, UNK = 0, 1, 2
@@ -55,6 +53,8 @@ def read_json(path: Path) -> bytes:
     """
     fix = "use the spiece.model of a T5-family model"
     try:
+        import orjson  # only for vocabularies in this form: machines without it can do all else
+
         stored = orjson.loads(path.read_bytes())
         if stored["model"].get("type", "Unigram") != "Unigram":
             raise UserError(f"a {stored['model']['type']} vocabulary, where Unigram is needed", str(path), fix)

@@ -135,7 +135,7 @@ class Learner:
     def _keep_to_budget(self) -> None:
         """Find out what fits into the memory that the context allows."""
         budget, device = self._context.memory_mib, self._context.device
-        if budget and device == "cuda":
+        if budget and device.startswith("cuda"):
             share = budget * MIB / torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, share))
         elif budget:
@@ -177,26 +177,36 @@ class Learner:
 
         Out of memory on CUDA halves the parts from here on, and says so.
         """
-        while True:
-            try:
-                loss = self._gradients(examples, scale)
-                break
-            except torch.OutOfMemoryError:
-                if self.standing.parts >= len(examples):
-                    raise RunFailed("a single sample does not fit into the device's memory") from None
-                self.standing.parts *= 2
-                torch.cuda.empty_cache()
-                self._context.progress.line(
-                    f"out of memory: steps are computed in {self.standing.parts} parts from here on, "
-                    "with the same samples and gradients a step"
-                )
-        if self._plan.clip:
-            nn.utils.clip_grad_norm_(self._network.parameters(), self._plan.clip)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rate()
-        self._optimizer.step()
+        loss = self._tried(examples, scale)
+        while loss is None:
+            # Not while the error is handled: its traceback holds what the device has to give back.
+            if self.standing.parts >= len(examples):
+                raise RunFailed("a single sample does not fit into the device's memory")
+            self.standing.parts *= 2
+            torch.cuda.empty_cache()
+            self._context.progress.line(
+                f"out of memory: steps are computed in {self.standing.parts} parts from here on, "
+                "with the same samples and gradients a step"
+            )
+            loss = self._tried(examples, scale)
         self.standing.steps_done += 1
         self.standing.samples += len(examples)
+        return loss
+
+    def _tried(self, examples: Examples, scale: float) -> torch.Tensor | None:
+        """The loss after an update; None, and nothing done or counted, where the device's memory was too small."""
+        standing = self.standing
+        counted = standing.tokens, standing.laid
+        try:
+            loss = self._gradients(examples, scale)
+            if self._plan.clip:
+                nn.utils.clip_grad_norm_(self._network.parameters(), self._plan.clip)
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._rate()
+            self._optimizer.step()  # the first one makes AdamW's moments
+        except torch.OutOfMemoryError:
+            standing.tokens, standing.laid = counted
+            return None
         return loss
 
     def _gradients(self, examples: Examples, scale: float) -> torch.Tensor:
@@ -285,7 +295,7 @@ class Learner:
 
         What a device was given to do counts where it was given, not where somebody waits for it.
         """
-        if self._context.device == "cuda":
+        if self._context.device.startswith("cuda"):
             torch.cuda.synchronize()
         now = (time.perf_counter(), time.process_time())
         wall = now[0] - self._clock[0]
