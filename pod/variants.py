@@ -164,7 +164,7 @@ PROTOCOL = (
     "keep_history",
     "per_occurrence",
 )
-WAYS = {"plain": "as the released code decodes", "ours": "encoded once a user"}
+WAYS = {"plain": "as released", "ours": "encoded once"}
 REQUIRES = ("torch", "transformers", "safetensors", "sentencepiece", "tokenizers")
 
 

@@ -51,7 +51,7 @@ def test_training_strategies_by_hand(podium, tmp_path):
     mixed, packed = (cells(folder / "table5.csv", model=name) for name in ("sample-mixed", "packed"))
     # Three epochs of 8 s, of which half a second was validation: 300 samples in 24 - 1.5 s of training.
     assert mixed["Total, s"] == 24 and mixed["Epochs"] == 3 and mixed["Epoch, s"] == 8.0
-    assert mixed["Published epoch, s"] == 16.8 and packed["Published epoch, s"] == packed["Epoch, s"] == 1.0
+    assert mixed["Published, s"] == 16.8 and packed["Published, s"] == packed["Epoch, s"] == 1.0
     assert mixed["Samples/s"] == pytest.approx(300 / 22.5, abs=0.05)
     assert packed["Tokens/s"] == pytest.approx(3000 / 1.5) and packed["Padding, %"] == 25.0
     assert (packed["Best loss"], packed["Best at, s"]) == (1.0, 2.0) and packed["Memory, MiB"] > 10
@@ -77,7 +77,7 @@ def test_inference_two_ways(podium, tmp_path):
     code, out, err = podium("--tables", "6", "--protocol", "published")
     folder = tmp_path / "out" / "shop" / "laptop"
     assert code == 0, err
-    assert "POD, slowly" in out and "Saved by encoding once (%)" in out and "Users with the same list" in out
+    assert "POD, slowly" in out and "Encoded once: saved (%)" in out and "Users with the same list" in out
     assert "sequential 1,446 s with words, 1,337 s without (-7.5 %)" in out
     times = rows(folder / "inference_times.csv")
     assert len(times) == 2 * 2 * 2 and {row["repeats"] for row in times} == {"3"}

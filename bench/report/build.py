@@ -41,7 +41,7 @@ def build_table(spec: TableSpec, plan: Plan) -> Table:
         spec.metrics,
         panels,
         has_paper,
-        notes(spec, plan, has_paper),
+        notes(spec, plan, has_paper, [name for name, _ in rows_of(spec, plan)]),
         tuple(footnotes.texts),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from bench.metrics.text import Family
 from bench.report.notes import (
     MARKED,
@@ -24,9 +26,12 @@ _ARITHMETIC: dict[Family, str] = {
 }
 
 
-def explanation_notes(spec: TableSpec, plan: Plan, has_paper: bool) -> tuple[str, ...]:
-    """Sentences on pairs, preset, seeds, protocols, the cut, text models, marks and the paper's figures."""
-    told = model_notes((e for e in plan.entries if "explanation" in e.info.tasks), "explanation")
+def explanation_notes(spec: TableSpec, plan: Plan, has_paper: bool, shown: Container[str]) -> tuple[str, ...]:
+    """Sentences on pairs, preset, seeds, protocols, the cut, text models, marks and the paper's figures.
+
+    shown: the models that have a row.
+    """
+    told = model_notes((e for e in plan.entries if e.info.name in shown), "explanation")
     protocols = [
         f"Protocol {each.name}: {_ARITHMETIC[each.text_metrics]}; "
         f"{'trained' if each.held_out_pairs else 'not trained'} on the held-out pairs of the recommendation tasks"

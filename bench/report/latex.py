@@ -46,7 +46,8 @@ def _counter(number: str) -> int:
 def _size(table: Table) -> str:
     """Letters and gaps that keep the widest tables, with spreads beside the paper's figures, on the page."""
     spread = any(cell.std is not None for panel in table.panels for row in panel.rows for cell in row.cells)
-    gap, letters = ("1.5pt", r"\scriptsize") if spread and table.has_paper else ("3.5pt", r"\footnotesize")
+    tight = (spread and table.has_paper) or len(table.columns) * (2 if table.has_paper or spread else 1) > 10
+    gap, letters = ("1.5pt", r"\scriptsize") if tight else ("3.5pt", r"\footnotesize")
     return rf"{letters}\setlength{{\tabcolsep}}{{{gap}}}"
 
 
@@ -57,13 +58,21 @@ def _caption_end(table: Table) -> str:
 
 
 def _head(table: Table) -> list[str]:
-    names = [latex_text(name) for name in table.columns]
+    names = [_heading(name, len(table.columns)) for name in table.columns]
     if not table.has_paper:
         return [" & ".join(["", *map(latex_text, table.leads), *names]) + r" \\"]
     over = " & ".join(rf"\multicolumn{{2}}{{c}}{{{name}}}" for name in names)
     rules = " ".join(rf"\cmidrule(lr){{{at}-{at + 1}}}" for at in range(2, 2 * len(names) + 2, 2))
     under = " & ".join(["ours & paper"] * len(names))
     return [rf" & {over} \\", rules, rf" & {under} \\"]
+
+
+def _heading(name: str, columns: int) -> str:
+    """A column's name, in two lines where there are many columns and it has several words."""
+    first, _, rest = name.rpartition(" ")
+    if columns <= 6 or not first:
+        return latex_text(name)
+    return rf"\shortstack[r]{{{latex_text(first)}\\{latex_text(rest)}}}"
 
 
 def _panel(panel: Panel, table: Table, width: int) -> list[str]:

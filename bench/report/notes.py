@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from bench.protocols import Protocol
@@ -13,10 +13,13 @@ from bench.runs.plan import DatasetCard, Plan
 from bench.settings import PRESETS
 
 
-def general_notes(spec: TableSpec, plan: Plan, has_paper: bool) -> tuple[str, ...]:
-    """Sentences on dataset, preset, protocols, seeds, device, text models, marks and the paper's figures."""
+def general_notes(spec: TableSpec, plan: Plan, has_paper: bool, shown: Container[str]) -> tuple[str, ...]:
+    """Sentences on dataset, preset, protocols, seeds, device, text models, marks and the paper's figures.
+
+    shown: the models that have a row.
+    """
     card = plan.card
-    texts = model_notes((e for e in plan.entries if spec.task in e.info.tasks), spec.task)
+    texts = model_notes((e for e in plan.entries if e.info.name in shown), spec.task)
     notes = [
         *run_notes(plan),
         seed_note(plan),
