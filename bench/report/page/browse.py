@@ -1,0 +1,213 @@
+"""Twenty users and twenty explanations to look at: what models saw, what they said, and where the truth stood.
+
+Always the same ones, drawn by a fixed seed from the evaluated users and the test pairs, so that runs can be told apart
+by eye and nobody has picked them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.report.page.contents import Contents
+from bench.report.page.markup import Child, Html, grid, tag
+from bench.runs.predictions import EXPLANATIONS
+from bench.runs.record import Record
+from bench.splits import Split
+
+MANY, TOP = 20, 5
+_SEED = 20
+_LONGEST = 400
+_HISTORY = 20
+_TASKS = {"sequential": "sequential", "topn": "top-N"}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run says of the drawn users. ranks: task -> place of the truth by row; lists: task -> row -> item ids."""
+
+    title: str
+    ranks: Mapping[str, Mapping[int, int]]
+    lists: Mapping[str, Mapping[int, list[str]]]
+
+
+def drawn(n: int) -> list[int]:
+    """The rows, ascending, that are shown of n: always the same; all of them where there are no more than `MANY`."""
+    return sorted(np.random.default_rng(_SEED).choice(n, min(n, MANY), replace=False).tolist())
+
+
+def users_section(contents: Contents) -> Html:
+    """The users, folded: history, the held-out item, each model's first items and the place of the truth."""
+    records = shown_records(contents)
+    rows = drawn(contents.plan.card.evaluated)
+    runs = [run for record in records if (run := _run(contents, record, rows)) is not None]
+    head = tag("h2", "Twenty users")
+    if not runs:
+        said = f"Nothing to show: no run that ranks is here under protocol {contents.protocol}."
+        return tag("section", head, tag("p", said, cls="missing"), id="users")
+    names = [each for record in records if (each := _names(record, contents)) is not None]
+    users = [_user(contents.split, row, names, runs) for row in rows]
+    return tag("section", head, _about(contents, runs), users, id="users")
+
+
+def shown_records(contents: Contents) -> list[Record]:
+    """One run a model: of the tables' plan, under the page's protocol, of the first seed that is there."""
+    found: dict[str, Record] = {}
+    for entry in contents.plan.entries:
+        if entry.record is not None and entry.protocol.name == contents.protocol:
+            found.setdefault(entry.info.name, entry.record)
+    if not found:  # a report of tables with their own runs
+        for entry in contents.entries:
+            if entry.record is not None and entry.protocol.name == contents.protocol:
+                found.setdefault(f"{entry.info.name} {entry.variant}", entry.record)
+    return list(found.values())
+
+
+def _about(contents: Contents, runs: Sequence[_Run]) -> Html:
+    told = [
+        f"Of {contents.plan.card.evaluated:,} evaluated users always the same {MANY}, drawn by a fixed seed; protocol "
+        f"{contents.protocol}, one seed a model. Rank: the place of the held-out item in a model's list, "
+        "– where it is not listed; top-N ranks 100 candidates, the held-out item among them."
+    ]
+    if contents.split is None:
+        told.append("Histories and held-out items need the data: this report was built from records alone.")
+    lacking = [run.title for run in runs if not any(run.lists.values())]
+    if lacking:
+        told.append(f"Without what they recommended, as the copy of the run has no predictions: {', '.join(lacking)}.")
+    return tag("p", " ".join(told))
+
+
+def _names(record: Record, contents: Contents) -> list[str] | None:
+    """Source ids of the evaluated users in their order, from the predictions of a run that lists some for each."""
+    import pyarrow.parquet as pq
+
+    for task in _TASKS:
+        path = record.path / f"predictions-{task}.parquet"
+        if path.exists():
+            ids = pq.read_table(path, columns=["user"]).column("user").to_pandas().astype(str).drop_duplicates()
+            if len(ids) == contents.plan.card.evaluated:
+                return ids.tolist()
+    return None
+
+
+def _run(contents: Contents, record: Record, rows: Sequence[int]) -> _Run | None:
+    ranks, lists = {}, {}
+    names = _names(record, contents)
+    for task in _TASKS:
+        if task not in record.content["metrics"]:
+            continue
+        places = record.per_user(task)["rank"]
+        ranks[task] = {row: int(places[row]) for row in rows if row < len(places)}
+        lists[task] = {} if names is None else _lists(record, task, [names[row] for row in rows], rows)
+    return _Run(contents.label(record), ranks, lists) if ranks else None
+
+
+def _lists(record: Record, task: str, users: Sequence[str], rows: Sequence[int]) -> dict[int, list[str]]:
+    """The first items that a run lists for each user; empty where its predictions are not here."""
+    import pyarrow.parquet as pq
+
+    path = record.path / f"predictions-{task}.parquet"
+    if not path.exists():
+        return {}
+    frame = pq.read_table(path, columns=["user", "rank", "item"], filters=[("rank", "<=", TOP)]).to_pandas()
+    frame["user"], frame["item"] = frame["user"].astype(str), frame["item"].astype(str)
+    kept = frame[frame["user"].isin(users)].sort_values("rank")
+    by_user = {str(user): part["item"].tolist() for user, part in kept.groupby("user")}
+    return {row: by_user.get(user, []) for row, user in zip(rows, users, strict=True)}
+
+
+def _user(split: Split | None, row: int, names: Sequence[Sequence[str]], runs: Sequence[_Run]) -> Html:
+    name = names[0][row] if names else f"number {row} of the evaluated"
+    truth, before = "", []
+    if split is not None:
+        data = split.dataset
+        name = data.user_ids[int(split.users[row])]
+        truth = data.item_ids[int(split.truth("test")[row])]
+        sequence = split.dataset.sequences
+        start, end = (int(sequence.offsets[int(split.users[row]) + more]) for more in (0, 1))
+        before = [data.item_ids[item] for item in sequence.values[start : end - 1].tolist()]
+    tasks = [task for task in _TASKS if any(task in run.ranks for run in runs)]
+    listed = {task: any(run.lists.get(task) for run in runs) for task in tasks}
+    head = ["model"]
+    for task in tasks:
+        head += [f"{_TASKS[task]} rank", f"{_TASKS[task]}: first {TOP}"] if listed[task] else [f"{_TASKS[task]} rank"]
+    numbers = [at for at, text in enumerate(head) if text.endswith("rank")]
+    body = [[run.title, *_answers(run, row, tasks, listed, truth)] for run in runs]
+    about: list[Child] = []
+    if split is not None:
+        older = f"{len(before) - _HISTORY} older, " if len(before) > _HISTORY else ""
+        about = [
+            tag("p", f"History, latest last: {older}{', '.join(before[-_HISTORY:])}."),
+            tag("p", "Held out: ", tag("mark", truth)),
+        ]
+    table = grid(head, body, f"What was recommended to user {name}", numbers=numbers)
+    return tag("details", tag("summary", f"User {name}"), about, table)
+
+
+def _answers(run: _Run, row: int, tasks: Sequence[str], listed: Mapping[str, bool], truth: str) -> list[Child]:
+    cells: list[Child] = []
+    for task in tasks:
+        place = run.ranks.get(task, {}).get(row)
+        cells.append("not asked" if place is None else str(place) if place else "–")
+        if listed[task]:
+            items = run.lists.get(task, {}).get(row)
+            cells.append("no predictions here" if items is None else _items(items, truth))
+    return cells
+
+
+def _items(items: Iterable[str], truth: str) -> Child:
+    shown: list[Child] = [tag("mark", item) if item == truth else item for item in items]
+    return [part for at, item in enumerate(shown) for part in ((", ", item) if at else (item,))] or "nothing"
+
+
+def explanations_section(contents: Contents) -> Html | None:
+    """The pairs with each model's sentence beside the reference; None where no run explains."""
+    explaining = [r for r in shown_records(contents) if "explanation" in r.metrics or _tasks_hold(r, "explanation")]
+    if not explaining:
+        return None
+    head = tag("h2", "Twenty explanations")
+    found = {contents.label(r): r.path / EXPLANATIONS for r in explaining}
+    absent = [title for title, path in found.items() if not path.exists()]
+    said = f"No sentences in the copy of these runs: {', '.join(absent)}." if absent else ""
+    tables = {title: _sentences(path) for title, path in found.items() if path.exists()}
+    if not tables:
+        return tag("section", head, tag("p", f"Nothing to show. {said}", cls="missing"), id="explanations")
+    first = next(iter(tables.values()))
+    about = (
+        f"Of {len(first):,} test pairs always the same {MANY}, drawn by a fixed seed; protocol {contents.protocol}, "
+        f"one seed a model; sentences as the models wrote them, before they are cut for judging. {said}"
+    )
+    pairs = list(first)
+    shown = [_pair(pairs[row], tables) for row in drawn(len(pairs))]
+    return tag("section", head, tag("p", about), shown, id="explanations")
+
+
+def _tasks_hold(record: Record, task: str) -> bool:
+    identity: Mapping[str, Any] = record.content["identity"]
+    return task in identity.get("tasks", ())
+
+
+def _sentences(path: Any) -> dict[tuple[str, str], tuple[str, str]]:
+    """(user, item) -> (sentence, reference), in the file's order."""
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(path, columns=["user", "item", "explanation", "reference"]).to_pydict()
+    pairs = zip(map(str, columns["user"]), map(str, columns["item"]), strict=True)
+    return dict(zip(pairs, zip(columns["explanation"], columns["reference"], strict=True), strict=True))
+
+
+def _pair(pair: tuple[str, str], tables: Mapping[str, Mapping[tuple[str, str], tuple[str, str]]]) -> Html:
+    reference = next(table[pair][1] for table in tables.values() if pair in table)
+    rows: list[list[Child]] = [["reference", tag("em", _cut(reference))]]
+    for title, table in tables.items():
+        rows.append([title, _cut(table[pair][0]) if pair in table else "not asked"])
+    title = f"User {pair[0]}, item {pair[1]}"
+    return tag("details", tag("summary", title), grid(("model", "sentence"), rows, title))
+
+
+def _cut(text: str | None) -> str:
+    text = text or "(nothing)"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"

@@ -1,0 +1,131 @@
+"""What a page is made of, and what several of its parts ask of it."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from bench.data.catalog import DATASETS
+from bench.report.comparisons import Standing
+from bench.report.shown import brief
+from bench.report.specs import TableSpec
+from bench.report.table import Table
+from bench.report.verdicts import Verdict, has_authors_records, verdicts
+from bench.runs.plan import Entry, Plan
+from bench.runs.record import Record
+from bench.splits import Split
+
+SOUND = "sound"
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a page shows of one dataset and preset.
+
+    plan:      of all tables but those with their own runs.
+    specs:     the tables that were asked for.
+    tables:    as written beside the page, in the order to show them.
+    standings: of the tables that judge a task (`bench.report.comparisons.compare`).
+    folder:    results/<dataset>/<preset>.
+    own:       table -> the plan of a table that has its own runs.
+    split:     the data; None where only records are at hand.
+    """
+
+    plan: Plan
+    specs: Sequence[TableSpec]
+    tables: Sequence[Table]
+    standings: Sequence[Standing]
+    folder: Path
+    own: Mapping[str, Plan] = field(default_factory=dict)
+    split: Split | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries of every plan, those of a table's own runs after the others."""
+        return [entry for plan in (self.plan, *self.own.values()) for entry in plan.entries]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Every run that the tables rest on, once."""
+        return list({entry.record.key: entry.record for entry in self.entries if entry.record}.values())
+
+    @cached_property
+    def protocols_of(self) -> dict[str, list[str]]:
+        """Key of a run -> the protocols that it serves here."""
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            if entry.record and entry.protocol.name not in found.setdefault(entry.record.key, []):
+                found[entry.record.key].append(entry.protocol.name)
+        return found
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What became of the paper's figures, as verdicts.csv has it."""
+        authors = has_authors_records(self.folder.parent)
+        return list(verdicts(self.specs, self.plan, self.standings, authors_records=authors))
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that conclusions are drawn under: `sound`, or the first there is."""
+        names = [each.name for each in self.plan.protocols]
+        return SOUND if SOUND in names or not names else names[0]
+
+    def title(self, model: str) -> str:
+        """How people call a model."""
+        return next((entry.info.title for entry in self.entries if entry.info.name == model), model)
+
+    def label(self, record: Record) -> str:
+        """How a run is called among the others: title, what its table's runs differ in, protocols, seed."""
+        variant = next((e.variant for e in self.entries if e.record and e.record.key == record.key and e.variant), "")
+        served = ", ".join(self.protocols_of.get(record.key, []))
+        name = str(record.content.get("title", record.model))
+        return f"{name}{f' ({variant})' if variant else ''}, {served}, seed {record.seed}"
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this page again."""
+        card = self.plan.card
+        words = ["python", "run_all.py", "--dataset", card.name if card.name in DATASETS else f"FOLDER/{card.name}"]
+        words += ["--preset", self.plan.preset, "--seeds", ",".join(map(str, self.plan.seeds))]
+        if self.specs:
+            words += ["--tables", ",".join(spec.number for spec in self.specs)]
+        names = [each.name.split("+")[0] for each in self.plan.protocols]
+        if len(names) == 1:
+            words += ["--protocol", names[0]]
+        if any("+" in each.name for each in self.plan.protocols):
+            words += ["--item-numbering", self.plan.protocols[0].item_numbering]
+        if self.plan.named:
+            words += ["--models", ",".join(sorted(self.plan.named))]
+        for model, settings in self.plan.overrides.items():
+            words += [word for name, text in settings.items() for word in ("--set", f"{model}.{name}={brief(text)}")]
+        return shlex.join(words)
+
+
+def seconds_of(record: Record) -> tuple[float, float]:
+    """(fit, ask): wall seconds of fitting a run and of all its asking."""
+    timings: Mapping[str, Mapping[str, float]] = record.content.get("timings", {})
+    fit = sum(each["wall_s"] for name, each in timings.items() if name == "fit")
+    return fit, sum(each["wall_s"] for name, each in timings.items() if name != "fit")
+
+
+def curve_of(record: Record) -> list[dict[str, float]]:
+    """A run's learning curve, one row an epoch; empty where it has none."""
+    path = record.path / "curve.csv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 4.2 s, 31 s, 12 min 4 s, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,180 @@
+"""What a researcher reads first: what was measured, which model is best, what the paper said, how to have it again.
+
+Every sentence is made of the numbers below it; where there are none it says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from bench.report.comparisons import Comparison, Measured, Standing, is_ours
+from bench.report.page.contents import SOUND, Contents
+from bench.report.page.figures import devices, total_time
+from bench.report.page.markup import Child, Html, facts, grid, listing, tag
+from bench.report.published import OURS, paper_has, paper_value
+from bench.report.specs import TABLES, TableSpec
+from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, fixed
+from bench.settings import PRESETS
+
+ALPHA = 0.05
+_HEADLINES = ("NDCG@10", "BLEU-4")
+_TASKS = {"sequential": "Sequential recommendation", "topn": "Top-N recommendation", "explanation": "Explanation"}
+
+
+def summary(contents: Contents) -> Html:
+    """The first section of the page."""
+    best = [_standing(contents, standing) for standing in contents.standings]
+    return tag(
+        "section",
+        tag("h2", "Summary"),
+        facts(_what(contents)),
+        tag("h3", f"Which model is best (protocol {contents.protocol})"),
+        None if contents.protocol == SOUND else tag("p", "Protocol sound is not part of this report.", cls="missing"),
+        grid(("task", "best", "its figure", "next", "test", "the paper"), best, "One figure a task; all are below.")
+        if best
+        else tag("p", "No table of a task is part of this report.", cls="missing"),
+        tag("h3", "Against the paper"),
+        _against(contents),
+        tag("h3", "What is missing"),
+        _missing(contents),
+        tag("h3", "Again"),
+        tag("p", "The command that makes this page; runs that are there are used, the rest is run:"),
+        tag("pre", tag("code", contents.command)),
+        id="summary",
+    )
+
+
+def _what(contents: Contents) -> Iterator[tuple[str, Child]]:
+    card, plan, records = contents.plan.card, contents.plan, contents.records
+    sizes = f"{card.users:,} users, {card.items:,} items, {card.interactions:,} interactions"
+    yield "Data set", f"{card.name} ({card.source}): {sizes}; {card.evaluated:,} users are evaluated"
+    yield "Preset", f"{plan.preset}: {PRESETS.get(plan.preset, 'unknown to this version')}"
+    yield "Protocols", ", ".join(protocol.name for protocol in plan.protocols)
+    seeds = len(plan.seeds)
+    few = "; one seed, so no spread over seeds" if seeds == 1 else ""
+    yield "Seeds", f"{', '.join(map(str, plan.seeds))}{few}"
+    models = len({record.model for record in records})
+    yield "What ran", f"{len(records)} runs of {models} models" if records else "nothing yet"
+    if records:
+        yield "On", "; ".join(devices(records))
+        yield "How long", f"{total_time(records)}, one run after another"
+
+
+def _standing(contents: Contents, standing: Standing) -> list[Child]:
+    """A row: the best model of a table under the protocol of the page, and what is known of how sure that is."""
+    spec = next(spec for spec in contents.specs if spec.number == standing.table)
+    metric = next((name for name in _HEADLINES if name in spec.metrics), spec.metrics[-1])
+    task = f"{_TASKS.get(str(spec.task), str(spec.task))}, {metric} (Table {spec.number})"
+    ranked = ranking(contents, standing, metric)
+    paper = _paper(contents, spec, metric)
+    if not ranked:
+        return [task, "nothing measured", "–", "–", "–", paper]
+    first, others = ranked[0], ranked[1:]
+    digits = digits_of(spec)
+    span = f"{fixed(first.value, digits)} [{fixed(first.low, digits)}, {fixed(first.high, digits)}]"
+    runner = f"{contents.title(others[0].model)} {fixed(others[0].value, digits)}" if others else "no other"
+    leaders = [ranking(contents, standing, name)[:1] for name in spec.metrics]
+    wins = sum(leader[0].model == first.model for leader in leaders if leader)
+    ahead = f"{contents.title(first.model)} (best in {wins} of {len(spec.metrics)} columns)"
+    return [task, tag("strong", ahead), span, runner, tested(contents, standing, metric, digits, ranked), paper]
+
+
+def digits_of(spec: TableSpec) -> int:
+    """Decimals of a table's figures."""
+    return PERCENT_DIGITS if spec.task == "explanation" else METRIC_DIGITS
+
+
+def ranking(contents: Contents, standing: Standing, metric: str) -> list[Measured]:
+    """The figures of a column under the page's protocol, best first; probes, which learn nothing, take no part."""
+    probes = {entry.info.name for entry in contents.entries if entry.info.family == "probe"}
+    here = [f for f in standing.figures if (f.protocol, f.metric) == (contents.protocol, metric)]
+    return sorted((f for f in here if f.model not in probes), key=lambda figure: -figure.value)
+
+
+def tested(contents: Contents, standing: Standing, metric: str, digits: int, ranked: list[Measured]) -> str:
+    """What the tests over users say of the best model, or why they say nothing."""
+    best = ranked[0].model
+    found = [c for c in standing.comparisons if (c.protocol, c.metric, c.among) == (contents.protocol, metric, "all")]
+    wanted = best if is_ours(best) else OURS
+    comparison = next((c for c in found if c.model == wanted), None)
+    if comparison is None:
+        return f"not tested: no {contents.title(wanted)} with a baseline to compare with is here"
+    told = in_words(contents, comparison, digits)
+    if len(ranked) > 1 and {comparison.model, comparison.baseline} != {best, ranked[1].model}:
+        told += f" {contents.title(best)} against {contents.title(ranked[1].model)} was not tested."
+    return told
+
+
+def in_words(contents: Contents, c: Comparison, digits: int) -> str:
+    """A comparison as a sentence."""
+    ours, theirs = contents.title(c.model), contents.title(c.baseline)
+    way = "above" if c.difference > 0 else "below" if c.difference < 0 else "equal to"
+    sure = "significant" if c.p_holm < ALPHA else "not significant"
+    span = f"{c.difference:+.{digits}f} [{c.low:+.{digits}f}, {c.high:+.{digits}f}]"
+    whom = "pairs" if c.effect is None else "users"
+    return (
+        f"{ours} is {way} {theirs}, the best baseline: {span}, {c.test} over {c.n:,} {whom}, "
+        f"p = {c.p_holm:.2g} after Holm: {sure} at {ALPHA:g}."
+    )
+
+
+def _paper(contents: Contents, spec: TableSpec, metric: str) -> str:
+    """What the paper prints in that column, and whether ours compares."""
+    name = contents.plan.card.name
+    if not paper_has(spec.number, name):
+        return "does not have this data set"
+    printed = {model: paper_value(spec.number, name, model, metric) for model in spec.paper}
+    ours = printed.pop(OURS, None)
+    others = {model: value for model, value in printed.items() if value is not None}
+    digits = digits_of(spec)
+    told = [f"POD {fixed(ours, digits)}"] if ours is not None else []
+    if others:
+        best = max(others, key=others.__getitem__)
+        told.append(f"best baseline {contents.title(best)} {fixed(others[best], digits)}")
+    for v in contents.verdicts:
+        if (v.table, v.protocol, v.model, v.metric) == (spec.number, contents.protocol, OURS, metric):
+            measured = f"here POD {fixed(v.measured, digits)}: " if v.measured is not None else "here POD "
+            told.append(f"{measured}{v.verdict}")
+    return "; ".join(told) or "prints no figure of this column"
+
+
+def _against(contents: Contents) -> Html:
+    """How many of the printed figures stand, by protocol."""
+    counts: dict[str, Counter[str]] = {}
+    for verdict in contents.verdicts:
+        kind = verdict.verdict.split(":")[0] if verdict.verdict.startswith("not run") else verdict.verdict
+        counts.setdefault(verdict.protocol, Counter())[kind] += 1
+    if not counts:
+        return tag("p", f"The paper prints no figure of {contents.plan.card.name} in these tables.", cls="missing")
+    lines = []
+    for protocol, found in counts.items():
+        told = ", ".join(f"{number} {kind}" for kind, number in found.most_common())
+        over = f"Protocol {protocol}" if protocol else "Sizes of the data (Table 1)"
+        lines.append(f"{over}: of {sum(found.values())} printed figures {told}.")
+    return tag("div", listing(lines), tag("p", tag("a", "Every verdict", href="#verdicts")))
+
+
+def _missing(contents: Contents) -> Html:
+    """Reasons, each with the models it keeps away; tables that nobody asked for."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for entry in contents.entries:
+        if entry.record is None:
+            titles = reasons.setdefault(entry.obstacle or entry.reason, {})
+            name = f"{entry.info.title} ({entry.variant})" if entry.variant else entry.info.title
+            if entry.protocol.name not in titles.setdefault(name, []):
+                titles[name].append(entry.protocol.name)
+    lines: list[Child] = []
+    for reason, titles in reasons.items():
+        names = "; ".join(f"{title} ({', '.join(protocols)})" for title, protocols in titles.items())
+        lines.append(f"{names}: {reason}.")
+    if contents.plan.card.no_explanations and not contents.plan.card.explanations_fingerprint:
+        lines.append(f"Explanations: {contents.plan.card.no_explanations}.")
+    absent = [number for number in TABLES if number not in {spec.number for spec in contents.specs}]
+    if absent:
+        lines.append(f"Not asked for in this report: {', '.join(map(_called, absent))}.")
+    return listing(lines) or tag("p", "Nothing: every run that these tables need is here.")
+
+
+def _called(number: str) -> str:
+    return f"Table {number}" if number.isdigit() else "Figure 4"
