@@ -83,7 +83,7 @@ class Contents:
         variant = next((e.variant for e in self.entries if e.record and e.record.key == record.key and e.variant), "")
         served = ", ".join(self.protocols_of.get(record.key, []))
         name = str(record.content.get("title", record.model))
-        return f"{name}{f' ({variant})' if variant else ''}, {served}, seed {record.seed}"
+        return f"{name}{variant_in_words(variant)}, {served}, seed {record.seed}"
 
     @property
     def command(self) -> str:
@@ -103,6 +103,11 @@ class Contents:
         for model, settings in self.plan.overrides.items():
             words += [word for name, text in settings.items() for word in ("--set", f"{model}.{name}={brief(text)}")]
         return shlex.join(words)
+
+
+def variant_in_words(variant: str) -> str:
+    """What stands behind a model's title for the runs of a table that differ in a setting; "" for those of others."""
+    return f" (K = {variant})" if variant.isdigit() else f" ({variant})" if variant else ""
 
 
 def seconds_of(record: Record) -> tuple[float, float]:

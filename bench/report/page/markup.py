@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from bench.report.inert import plain
 
-_VOID = ("meta", "br", "rect", "line", "circle", "path", "polyline")
+# Shapes of SVG close themselves: an open one would take what follows for its content.
+_VOID = ("meta", "rect", "circle", "path", "polyline")
 
 
 class Html(str):
@@ -34,7 +35,7 @@ def tag(name: str, *children: Child, **attributes: Attribute) -> Html:
     attributes: values escaped; None and False are left out, True stands alone. `cls` is class, `_` in names is `-`.
     """
     shown = "".join(_attribute(key, value) for key, value in attributes.items() if value not in (None, False))
-    return Html(f"<{name}{shown}>" if name in _VOID else f"<{name}{shown}>{join(children)}</{name}>")
+    return Html(f"<{name}{shown}/>" if name in _VOID else f"<{name}{shown}>{join(children)}</{name}>")
 
 
 def join(children: Child, between: str = "") -> Html:
@@ -70,20 +71,25 @@ def listing(items: Sequence[Child], cls: str | None = None) -> Html | None:
 
 
 def grid(
-    head: Sequence[Child], rows: Iterable[Sequence[Child]], caption: Child, *, numbers: Sequence[int] = ()
+    head: Sequence[Child],
+    rows: Iterable[Sequence[Child]],
+    caption: Child,
+    *,
+    numbers: Sequence[int] = (),
+    sortable: bool = True,
 ) -> Html:
-    """A sortable table that scrolls by itself where the page is too narrow. numbers: columns that hold figures.
+    """A table that scrolls by itself where the page is too narrow. numbers: columns that hold figures.
 
     The first cell of a row is its header.
     """
     heads = [tag("th", text, scope="col", cls="num" if at in numbers else None) for at, text in enumerate(head)]
-    body = []
+    body, cls = [], "sortable" if sortable else None
     for row in rows:
         cells = [tag("th", row[0], scope="row")]
         cells += [tag("td", text, cls="num" if at in numbers else None) for at, text in enumerate(row[1:], start=1)]
         body.append(tag("tr", cells))
     return scrolling(
-        tag("table", tag("caption", caption), tag("thead", tag("tr", heads)), tag("tbody", body), cls="sortable"),
+        tag("table", tag("caption", caption), tag("thead", tag("tr", heads)), tag("tbody", body), cls=cls),
         caption if isinstance(caption, str) else "table",
     )
 

@@ -63,6 +63,7 @@ def _pairs(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Ch
         if isinstance(value, Mapping):
             yield from _pairs(value, f"{above}{name} ")
         else:
+            value = ", ".join(map(str, value)) if isinstance(value, list) else value
             yield f"{above}{name}", without_folders(brief("none" if value is None else value))
 
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
+from bench.metrics.significance import TEST_NAMES, paired_test
+from bench.ragged import FloatArray
 from bench.report.comparisons import Comparison, Measured, Standing, is_ours
-from bench.report.page.contents import SOUND, Contents
+from bench.report.page.contents import SOUND, Contents, variant_in_words
 from bench.report.page.figures import devices, total_time
 from bench.report.page.markup import Child, Html, facts, grid, listing, tag
 from bench.report.published import OURS, paper_has, paper_value
@@ -18,6 +22,8 @@ from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, fixed
 from bench.settings import PRESETS
 
 ALPHA = 0.05
+_SEED = 5
+_HEAD = ("task", "best", "its figure [95 %]", "next", "test", "the paper")
 _HEADLINES = ("NDCG@10", "BLEU-4")
 _TASKS = {"sequential": "Sequential recommendation", "topn": "Top-N recommendation", "explanation": "Explanation"}
 
@@ -31,7 +37,7 @@ def summary(contents: Contents) -> Html:
         facts(_what(contents)),
         tag("h3", f"Which model is best (protocol {contents.protocol})"),
         None if contents.protocol == SOUND else tag("p", "Protocol sound is not part of this report.", cls="missing"),
-        grid(("task", "best", "its figure", "next", "test", "the paper"), best, "One figure a task; all are below.")
+        grid(_HEAD, best, "One figure a task; all are below.", sortable=False)
         if best
         else tag("p", "No table of a task is part of this report.", cls="missing"),
         tag("h3", "Against the paper"),
@@ -74,10 +80,11 @@ def _standing(contents: Contents, standing: Standing) -> list[Child]:
     digits = digits_of(spec)
     span = f"{fixed(first.value, digits)} [{fixed(first.low, digits)}, {fixed(first.high, digits)}]"
     runner = f"{contents.title(others[0].model)} {fixed(others[0].value, digits)}" if others else "no other"
+    columns = f"best in {{}} of {len(spec.metrics)} columns" if others else "no other model is here"
     leaders = [ranking(contents, standing, name)[:1] for name in spec.metrics]
     wins = sum(leader[0].model == first.model for leader in leaders if leader)
-    ahead = f"{contents.title(first.model)} (best in {wins} of {len(spec.metrics)} columns)"
-    return [task, tag("strong", ahead), span, runner, tested(contents, standing, metric, digits, ranked), paper]
+    ahead = f"{contents.title(first.model)} ({columns.format(wins)})"
+    return [task, tag("strong", ahead), span, runner, tested(contents, spec, standing, metric, ranked), paper]
 
 
 def digits_of(spec: TableSpec) -> int:
@@ -92,18 +99,43 @@ def ranking(contents: Contents, standing: Standing, metric: str) -> list[Measure
     return sorted((f for f in here if f.model not in probes), key=lambda figure: -figure.value)
 
 
-def tested(contents: Contents, standing: Standing, metric: str, digits: int, ranked: list[Measured]) -> str:
-    """What the tests over users say of the best model, or why they say nothing."""
+def tested(contents: Contents, spec: TableSpec, standing: Standing, metric: str, ranked: list[Measured]) -> str:
+    """What tests over users say of the best model against the next, and of POD; or why they say nothing."""
     best = ranked[0].model
     found = [c for c in standing.comparisons if (c.protocol, c.metric, c.among) == (contents.protocol, metric, "all")]
     wanted = best if is_ours(best) else OURS
     comparison = next((c for c in found if c.model == wanted), None)
+    told = []
+    if len(ranked) > 1 and (comparison is None or {comparison.model, comparison.baseline} != {best, ranked[1].model}):
+        told.append(best_and_next(contents, spec, metric, best, ranked[1].model))
     if comparison is None:
-        return f"not tested: no {contents.title(wanted)} with a baseline to compare with is here"
-    told = in_words(contents, comparison, digits)
-    if len(ranked) > 1 and {comparison.model, comparison.baseline} != {best, ranked[1].model}:
-        told += f" {contents.title(best)} against {contents.title(ranked[1].model)} was not tested."
-    return told
+        told.append(f"No test of {contents.title(wanted)}: it has no run beside one of a baseline here.")
+    else:
+        told.append(in_words(contents, comparison, digits_of(spec)))
+    return " ".join(told)
+
+
+def best_and_next(contents: Contents, spec: TableSpec, metric: str, best: str, after: str) -> str:
+    """A sign-flip test of the best model against the next, on scores of users (pairs) averaged over seeds.
+
+    It is one test, chosen after seeing who is best, so it is called uncorrected. BLEU, which no user has, has none.
+    """
+    names = f"{contents.title(best)} against {contents.title(after)}, the next"
+    sides = [_scores(contents, spec, metric, model) for model in (best, after)]
+    if sides[0] is None or sides[1] is None or sides[0].shape != sides[1].shape:
+        return f"{names}: not tested, as {metric} is no mean over users or their scores do not pair."
+    p = float(paired_test((sides[0] - sides[1])[:, None], "sign-flip", np.random.default_rng(_SEED))[0])
+    sure = "significant" if p < ALPHA else "not significant"
+    return f"{names}: {TEST_NAMES['sign-flip']}, p = {p:.2g}, uncorrected: {sure} at {ALPHA:g}."
+
+
+def _scores(contents: Contents, spec: TableSpec, metric: str, model: str) -> FloatArray | None:
+    """(n,) scores of users, mean over seeds; None where there are none of users."""
+    entries = [e for e in contents.plan.entries if (e.info.name, e.protocol.name) == (model, contents.protocol)]
+    if spec.task == "explanation":
+        return None
+    runs = [entry.record.per_user(str(spec.task))[metric] for entry in entries if entry.record is not None]
+    return np.mean(np.stack(runs).astype(np.float64), axis=0) if runs else None
 
 
 def in_words(contents: Contents, c: Comparison, digits: int) -> str:
@@ -151,7 +183,7 @@ def _against(contents: Contents) -> Html:
     for protocol, found in counts.items():
         told = ", ".join(f"{number} {kind}" for kind, number in found.most_common())
         over = f"Protocol {protocol}" if protocol else "Sizes of the data (Table 1)"
-        lines.append(f"{over}: of {sum(found.values())} printed figures {told}.")
+        lines.append(f"{over}, of {sum(found.values())} printed figures: {told}.")
     return tag("div", listing(lines), tag("p", tag("a", "Every verdict", href="#verdicts")))
 
 
@@ -161,7 +193,7 @@ def _missing(contents: Contents) -> Html:
     for entry in contents.entries:
         if entry.record is None:
             titles = reasons.setdefault(entry.obstacle or entry.reason, {})
-            name = f"{entry.info.title} ({entry.variant})" if entry.variant else entry.info.title
+            name = f"{entry.info.title}{variant_in_words(entry.variant)}"
             if entry.protocol.name not in titles.setdefault(name, []):
                 titles[name].append(entry.protocol.name)
     lines: list[Child] = []

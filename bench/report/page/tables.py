@@ -59,7 +59,7 @@ def _row(table: Table, row: Row, name: str) -> Html:
         if table.has_paper:
             shown = _marked(fixed(cell.paper, cell.decimals(row)), cell.paper_mark)
             cells.append(tag("td", shown, cls="num paper", data_v=_raw(cell.paper)))
-    return tag("tr", cells, cls=row.kind)
+    return tag("tr", cells, cls=f"row-{row.kind}")
 
 
 def _ours(table: Table, row: Row, column: str, cell: Cell) -> Html:
