@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.report.page.contents import Contents
-from bench.report.page.markup import Child, Html, grid, tag
+from bench.report.page.markup import Child, Html, facts, grid, join, tag
 from bench.runs.predictions import EXPLANATIONS
 from bench.runs.record import Record
 from bench.splits import Split
@@ -140,8 +140,9 @@ def _user(split: Split | None, row: int, names: Sequence[Sequence[str]], runs: S
     if split is not None:
         older = f"{len(before) - _HISTORY} older, " if len(before) > _HISTORY else ""
         about = [
-            tag("p", f"History, latest last: {older}{', '.join(before[-_HISTORY:])}."),
-            tag("p", "Held out: ", tag("mark", truth)),
+            facts(
+                [("History, latest last", f"{older}{', '.join(before[-_HISTORY:])}"), ("Held out", tag("mark", truth))]
+            )
         ]
     table = grid(head, body, f"What was recommended to user {name}", numbers=numbers)
     return tag("details", tag("summary", f"User {name}"), about, table)
@@ -160,7 +161,7 @@ def _answers(run: _Run, row: int, tasks: Sequence[str], listed: Mapping[str, boo
 
 def _items(items: Iterable[str], truth: str) -> Child:
     shown: list[Child] = [tag("mark", item) if item == truth else item for item in items]
-    return [part for at, item in enumerate(shown) for part in ((", ", item) if at else (item,))] or "nothing"
+    return join(shown, ", ") or "nothing"
 
 
 def explanations_section(contents: Contents) -> Html | None:

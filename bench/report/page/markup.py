@@ -24,9 +24,10 @@ Attribute = str | float | bool | None
 
 def escape(text: str) -> Html:
     """Text of any origin as text of a page: one line, nothing in it is markup, control and direction marks show as
-    their code points.
+    their code points. A space at either end stays, as it may part two elements.
     """
-    return Html(html.escape(plain(text), quote=True))
+    line = f"{text[:1].isspace() * ' '}{plain(text)}{text[-1:].isspace() * ' '}"
+    return Html(html.escape(line, quote=True))
 
 
 def tag(name: str, *children: Child, **attributes: Attribute) -> Html:
@@ -34,7 +35,10 @@ def tag(name: str, *children: Child, **attributes: Attribute) -> Html:
 
     attributes: values escaped; None and False are left out, True stands alone. `cls` is class, `_` in names is `-`.
     """
-    shown = "".join(_attribute(key, value) for key, value in attributes.items() if value not in (None, False))
+    # 0 is a value, though it equals False.
+    shown = "".join(
+        _attribute(key, value) for key, value in attributes.items() if value is not None and value is not False
+    )
     return Html(f"<{name}{shown}/>" if name in _VOID else f"<{name}{shown}>{join(children)}</{name}>")
 
 
@@ -76,20 +80,19 @@ def grid(
     caption: Child,
     *,
     numbers: Sequence[int] = (),
-    sortable: bool = True,
 ) -> Html:
-    """A table that scrolls by itself where the page is too narrow. numbers: columns that hold figures.
+    """A sortable table that scrolls by itself where the page is too narrow. numbers: columns that hold figures.
 
     The first cell of a row is its header.
     """
     heads = [tag("th", text, scope="col", cls="num" if at in numbers else None) for at, text in enumerate(head)]
-    body, cls = [], "sortable" if sortable else None
+    body = []
     for row in rows:
         cells = [tag("th", row[0], scope="row")]
         cells += [tag("td", text, cls="num" if at in numbers else None) for at, text in enumerate(row[1:], start=1)]
         body.append(tag("tr", cells))
     return scrolling(
-        tag("table", tag("caption", caption), tag("thead", tag("tr", heads)), tag("tbody", body), cls=cls),
+        tag("table", tag("caption", caption), tag("thead", tag("tr", heads)), tag("tbody", body), cls="sortable"),
         caption if isinstance(caption, str) else "table",
     )
 

@@ -15,7 +15,7 @@ from bench.ragged import FloatArray
 from bench.report.comparisons import Comparison, Measured, Standing, is_ours
 from bench.report.page.contents import SOUND, Contents, variant_in_words
 from bench.report.page.figures import devices, total_time
-from bench.report.page.markup import Child, Html, facts, grid, listing, tag
+from bench.report.page.markup import Child, Html, facts, listing, tag
 from bench.report.published import OURS, paper_has, paper_value
 from bench.report.specs import TABLES, TableSpec
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, fixed
@@ -23,7 +23,7 @@ from bench.settings import PRESETS
 
 ALPHA = 0.05
 _SEED = 5
-_HEAD = ("task", "best", "its figure [95 %]", "next", "test", "the paper")
+_SAID = ("Best", "Its figure [95 %]", "Next", "Tests", "The paper")
 _HEADLINES = ("NDCG@10", "BLEU-4")
 _TASKS = {"sequential": "Sequential recommendation", "topn": "Top-N recommendation", "explanation": "Explanation"}
 
@@ -37,9 +37,8 @@ def summary(contents: Contents) -> Html:
         facts(_what(contents)),
         tag("h3", f"Which model is best (protocol {contents.protocol})"),
         None if contents.protocol == SOUND else tag("p", "Protocol sound is not part of this report.", cls="missing"),
-        grid(_HEAD, best, "One figure a task; all are below.", sortable=False)
-        if best
-        else tag("p", "No table of a task is part of this report.", cls="missing"),
+        [tag("div", tag("h4", task), facts(zip(_SAID, said, strict=True)), cls="task") for task, *said in best]
+        or tag("p", "No table of a task is part of this report.", cls="missing"),
         tag("h3", "Against the paper"),
         _against(contents),
         tag("h3", "What is missing"),
@@ -68,7 +67,7 @@ def _what(contents: Contents) -> Iterator[tuple[str, Child]]:
 
 
 def _standing(contents: Contents, standing: Standing) -> list[Child]:
-    """A row: the best model of a table under the protocol of the page, and what is known of how sure that is."""
+    """A task, then `_SAID` of it: the best model of its table under the page's protocol, and how sure that is."""
     spec = next(spec for spec in contents.specs if spec.number == standing.table)
     metric = next((name for name in _HEADLINES if name in spec.metrics), spec.metrics[-1])
     task = f"{_TASKS.get(str(spec.task), str(spec.task))}, {metric} (Table {spec.number})"
