@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 
 from bench.report.page.contents import Contents
+from bench.report.page.kept import Seen, keep_or_read
 from bench.report.page.markup import Child, Html, facts, grid, join, tag
 from bench.runs.predictions import EXPLANATIONS
 from bench.runs.record import Record
-from bench.splits import Split
 
 MANY, TOP = 20, 5
 _SEED = 20
 _LONGEST = 400
-_HISTORY = 20
 _TASKS = {"sequential": "sequential", "topn": "top-N"}
 
 
@@ -45,12 +44,14 @@ def users_section(contents: Contents) -> Html:
     rows = drawn(contents.plan.card.evaluated)
     runs = [run for record in records if (run := _run(contents, record, rows)) is not None]
     head = tag("h2", "Twenty users")
+    card = contents.plan.card
+    known = keep_or_read(contents.split, rows, contents.folder.parent, card.split_fingerprint)
     if not runs:
         said = f"Nothing to show: no run that ranks is here under protocol {contents.protocol}."
         return tag("section", head, tag("p", said, cls="missing"), id="users")
     names = [each for record in records if (each := _names(record, contents)) is not None]
-    users = [_user(contents.split, row, names, runs) for row in rows]
-    return tag("section", head, _about(contents, runs), users, id="users")
+    users = [_user(known.get(row), row, names, runs) for row in rows]
+    return tag("section", head, _about(contents, runs, bool(known)), users, id="users")
 
 
 def shown_records(contents: Contents) -> list[Record]:
@@ -66,13 +67,13 @@ def shown_records(contents: Contents) -> list[Record]:
     return list(found.values())
 
 
-def _about(contents: Contents, runs: Sequence[_Run]) -> Html:
+def _about(contents: Contents, runs: Sequence[_Run], known: bool) -> Html:
     told = [
         f"Of {contents.plan.card.evaluated:,} evaluated users always the same {MANY}, drawn by a fixed seed; protocol "
         f"{contents.protocol}, one seed a model. Rank: the place of the held-out item in a model's list, "
         "– where it is not listed; top-N ranks 100 candidates, the held-out item among them."
     ]
-    if contents.split is None:
+    if not known:
         told.append("Histories and held-out items need the data: this report was built from records alone.")
     lacking = [run.title for run in runs if not any(run.lists.values())]
     if lacking:
@@ -119,16 +120,11 @@ def _lists(record: Record, task: str, users: Sequence[str], rows: Sequence[int])
     return {row: by_user.get(user, []) for row, user in zip(rows, users, strict=True)}
 
 
-def _user(split: Split | None, row: int, names: Sequence[Sequence[str]], runs: Sequence[_Run]) -> Html:
+def _user(seen: Seen | None, row: int, names: Sequence[Sequence[str]], runs: Sequence[_Run]) -> Html:
     name = names[0][row] if names else f"number {row} of the evaluated"
-    truth, before = "", []
-    if split is not None:
-        data = split.dataset
-        name = data.user_ids[int(split.users[row])]
-        truth = data.item_ids[int(split.truth("test")[row])]
-        sequence = split.dataset.sequences
-        start, end = (int(sequence.offsets[int(split.users[row]) + more]) for more in (0, 1))
-        before = [data.item_ids[item] for item in sequence.values[start : end - 1].tolist()]
+    truth = ""
+    if seen is not None:
+        name, truth = seen.user, seen.truth
     tasks = [task for task in _TASKS if any(task in run.ranks for run in runs)]
     listed = {task: any(run.lists.get(task) for run in runs) for task in tasks}
     head = ["model"]
@@ -137,13 +133,9 @@ def _user(split: Split | None, row: int, names: Sequence[Sequence[str]], runs: S
     numbers = [at for at, text in enumerate(head) if text.endswith("rank")]
     body = [[run.title, *_answers(run, row, tasks, listed, truth)] for run in runs]
     about: list[Child] = []
-    if split is not None:
-        older = f"{len(before) - _HISTORY} older, " if len(before) > _HISTORY else ""
-        about = [
-            facts(
-                [("History, latest last", f"{older}{', '.join(before[-_HISTORY:])}"), ("Held out", tag("mark", truth))]
-            )
-        ]
+    if seen is not None:
+        older = f"{seen.older} older, " if seen.older else ""
+        about = [facts([("History, latest last", older + ", ".join(seen.before)), ("Held out", tag("mark", truth))])]
     table = grid(head, body, f"What was recommended to user {name}", numbers=numbers)
     return tag("details", tag("summary", f"User {name}"), about, table)
 

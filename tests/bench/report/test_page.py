@@ -205,9 +205,16 @@ def test_the_same_bytes_again(ran, tmp_path):
     assert write_page(contents, "-train-ids").name == "report-train-ids.html"
 
 
+def test_records_alone_give_the_same_page(ran, folder, tmp_path):
+    contents, _, out = ran
+    shutil.copytree(out / "evil", tmp_path / "evil")
+    assert page(contents_of(*laid_out(folder, tmp_path, "--report-only"))) == page(contents)
+
+
 def test_a_copy_without_predictions_says_so(ran, folder, tmp_path):
     _, _, out = ran
     shutil.copytree(out / "evil", tmp_path / "evil")
+    (tmp_path / "evil" / "users.json").unlink()
     for path in tmp_path.rglob("predictions-*"):
         path.unlink()
     read = Reader(page(contents_of(*laid_out(folder, tmp_path, "--report-only"))))
