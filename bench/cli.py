@@ -23,9 +23,10 @@ from bench.report.explained import SAMPLE, STATISTICS, build_variety, record_tex
 from bench.report.files import write_free_search, write_metrics, write_table, write_text
 from bench.report.groups import FILE, Groups, read_groups, write_groups
 from bench.report.leak import build_leak, write_leak
+from bench.report.page import Contents, write_index, write_page
 from bench.report.published import paper_title
 from bench.report.specs import TableSpec, models_of
-from bench.report.table import starred
+from bench.report.table import Table, starred
 from bench.report.text import text_table
 from bench.report.verdicts import write_verdicts
 from bench.runs.failure import read_failures
@@ -269,8 +270,8 @@ def _cutter(options: Options, download: bool = True) -> Cutter:
 
 
 def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
-    """Write metrics.csv, free_search.csv, the tables and what stands beside them; yields each table as text, then where
-    the files are.
+    """Write metrics.csv, free_search.csv, the tables, what stands beside them, and the page; yields each table as text,
+    then where the files are.
     """
     card, paths = work.plan.card, [work.folder / "metrics.csv"]
     write_metrics(work.records, registry, card, paths[0])
@@ -278,6 +279,7 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
     renumbered = any(protocol not in PROTOCOLS.values() for protocol in options.protocols)
     suffix = f"-{options.numbering}-ids" if renumbered else ""
     standings: list[Standing] = []
+    tables: list[Table] = []
     for spec in options.tables:
         if spec.numberings:
             table = build_leak(spec, work.own[spec.number], _groups(work))
@@ -291,20 +293,24 @@ def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
                 standings.append(compare(spec, work.plan))
                 table = starred(table, partial(stars, standings[-1]), star_note(standings[-1]))
             paths += write_table(table, work.folder, suffix)
+        tables.append(table)
         yield text_table(table)
         if spec.task == "explanation":
-            paths += yield from _beside(spec, work, suffix)
+            paths += yield from _beside(spec, work, suffix, tables)
     paths += write_comparisons(standings, work.plan, work.folder, suffix)
     paths += write_verdicts(options.tables, work.plan, standings, work.folder, suffix)
+    contents = Contents(work.plan, options.tables, tables, standings, work.folder, work.own, work.split)
+    paths += [write_page(contents, suffix), write_index(options.out)]
     yield "\n".join(["written:", *(f"  {path}" for path in paths)]) + "\n"
 
 
-def _beside(spec: TableSpec, work: Work, suffix: str) -> Generator[str, None, list[Path]]:
-    """Write and yield what stands beside the table of explanations; returns the paths."""
+def _beside(spec: TableSpec, work: Work, suffix: str, tables: list[Table]) -> Generator[str, None, list[Path]]:
+    """Write and yield what stands beside the table of explanations; adds its table to the others, returns the paths."""
     paths = write_intervals(spec, work.plan, work.folder / f"explanation_intervals{suffix}.csv")
     if paths:
         variety = build_variety(spec, work.plan)
         paths += write_table(variety, work.folder, suffix)
+        tables.append(variety)
         yield text_table(variety)
     above = work.folder.parent
     if told := record_text(above, work.plan.card.name):

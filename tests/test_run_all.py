@@ -57,7 +57,7 @@ def test_rules_on_the_demo(tmp_path, capsys):
     assert run_all.main(command) == 0
     said = capsys.readouterr()
     assert "Table 2." in said.out and "Sequential rules" in said.out
-    assert "run 1 of 5: popularity on demo" in said.err and said.out.rstrip().endswith("intervals.csv")
+    assert "run 1 of 5: popularity on demo" in said.err and said.out.rstrip().endswith("index.html")
     folder = tmp_path / "demo" / "smoke"
     assert {path.name for path in folder.glob("table*")} == {f"table{n}.{k}" for n in "123456" for k in ("csv", "tex")}
     figures = rows(folder / "metrics.csv")

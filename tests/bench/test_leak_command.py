@@ -60,7 +60,12 @@ def test_six_runs_and_no_others(podium, tmp_path):
     assert code == 0 and "run 6 of 6: pod-sequential on shop, random ids, seed 0" in err
     assert out.startswith("Leak table. What item numbers give away") and "Table 2" not in out
     folder = tmp_path / "out" / "shop"
-    assert {path.name for path in (folder / "smoke").glob("*.*")} == {"metrics.csv", "leak.csv", "leak.tex"}
+    assert {path.name for path in (folder / "smoke").glob("*.*")} == {
+        "metrics.csv",
+        "leak.csv",
+        "leak.tex",
+        "report.html",
+    }
     assert (folder / "leak_groups.parquet").exists()
     assert "in all: 6 present; nothing is left to do" in podium("--tables", "leak", "--dry-run")[1]
 
