@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def carry_out(options: Options) -> int:
     """Do what the options say."""
-    from bench import cli, listing
+    from bench import cli, listing, reporting
     from bench.models import discover
 
     registry, progress = discover(), ConsoleProgress()
@@ -59,7 +59,7 @@ def carry_out(options: Options) -> int:
         for work in works:
             outcomes += cli.run_plan(work, options, progress)
     for work in works:
-        show(*cli.report(work, options, registry))
+        show(*reporting.report(work, options, registry))
     return cli.exit_code(works, outcomes, options)
 
 

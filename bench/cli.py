@@ -1,9 +1,9 @@
-"""The steps of the command: what to run, running it, and what to show of it."""
+"""The steps of the command: what to run and running it; `bench.reporting` shows what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,20 +15,11 @@ from bench.forecast import forecast
 from bench.models import Registry
 from bench.options import Options
 from bench.progress import Progress
-from bench.protocols import PROTOCOLS
-from bench.report.build import build_table
-from bench.report.comparisons import Standing, compare, star_note, stars, write_comparisons
-from bench.report.efficiency import build_efficiency
-from bench.report.explained import SAMPLE, STATISTICS, build_variety, record_text, write_intervals, write_record_files
-from bench.report.files import write_free_search, write_metrics, write_table, write_text
-from bench.report.groups import FILE, Groups, read_groups, write_groups
-from bench.report.leak import build_leak, write_leak
-from bench.report.page import Contents, write_index, write_page
+from bench.report.explained import write_record_files
+from bench.report.files import write_text
 from bench.report.published import paper_title
 from bench.report.specs import TableSpec, models_of
-from bench.report.table import Table, starred
-from bench.report.text import text_table
-from bench.report.verdicts import write_verdicts
+from bench.runs.audited import audit_plan
 from bench.runs.failure import read_failures
 from bench.runs.identity import Job
 from bench.runs.judged import judge_runs, judged_runs, lacks_verdict
@@ -44,45 +35,16 @@ from bench.runs.plan import (
     estimate_seconds,
     make_plan,
     read_card,
-    union,
     variant_plan,
 )
-from bench.runs.record import Record, read_records
+from bench.runs.record import read_records
 from bench.runs.timed import OURS_WAY, Wanted, lacking, measure_inference
 from bench.runs.workspace import card_path, prepare, preset_folder
 from bench.scoring import sentence_text, verdict_json, verdict_text
 from bench.settings import resolve
 from bench.shorthands import spread
 from bench.splits import Split
-
-
-@dataclass
-class Work:
-    """A dataset's plan and where it lies.
-
-    split:   None where nothing is to be run.
-    records: what was found in its folder when last looked.
-    own:     table -> the plan of a table that has its own runs.
-    """
-
-    plan: Plan
-    folder: Path
-    split: Split | None
-    records: list[Record] = field(default_factory=list)
-    own: dict[str, Plan] = field(default_factory=dict)
-
-    @property
-    def plans(self) -> list[Plan]:
-        return [self.plan, *self.own.values()]
-
-    @property
-    def whole(self) -> Plan:
-        """Everything to be run, as one plan."""
-        return union(self.plans)
-
-    @property
-    def runs(self) -> Path:
-        return self.folder / "runs"
+from bench.work import Work
 
 
 def check_names(options: Options, registry: Registry) -> Options:
@@ -98,7 +60,20 @@ def check_names(options: Options, registry: Registry) -> Options:
             registry.get(name)
     for name, settings in options.overrides.items():
         resolve(registry.models[name], options.preset, "", settings)
+    for spec in options.tables:
+        if spec.variants is not None and spec.variants.setting == "prompts" and options.vectors:
+            _check_vectors(spec.variants, options, registry)
     return options
+
+
+def _check_vectors(variants: Variants, options: Options, registry: Registry) -> None:
+    """UserError where a number of prompt vectors is more than the model takes."""
+    for value in options.vectors if variants.model in registry.models else ():
+        changed = {**options.overrides.get(variants.model, {}), variants.setting: value}
+        try:
+            resolve(registry.models[variants.model], options.preset, "", changed)
+        except UserError as error:
+            raise UserError(error.what, "--prompt-vectors", "give smaller numbers") from error
 
 
 def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Work]:
@@ -121,6 +96,9 @@ def _plan(card: DatasetCard, options: Options, registry: Registry, spec: TableSp
     """The plan of a table that has its own runs, or of all that have not."""
     protocols = spec.protocols(options.protocols) if spec else list(options.protocols)
     shared = (registry, protocols, list(options.seeds), options.overrides, options.models)
+    if spec is not None and spec.questions:
+        about = (list(options.seeds), options.overrides, options.models)
+        return audit_plan(card, options.preset, spec.questions, registry, *about)
     if spec is not None and spec.variants is not None:
         return variant_plan(card, options.preset, _variants(spec.variants, options), *shared)
     return make_plan(card, options.preset, shown_models(options, spec), *shared)
@@ -267,64 +245,6 @@ def wanted_times(work: Work, options: Options) -> list[Wanted]:
 
 def _cutter(options: Options, download: bool = True) -> Cutter:
     return find_cutter(options.data_dir, offline=options.offline or not download)
-
-
-def report(work: Work, options: Options, registry: Registry) -> Iterator[str]:
-    """Write metrics.csv, free_search.csv, the tables, what stands beside them, and the page; yields each table as text,
-    then where the files are.
-    """
-    card, paths = work.plan.card, [work.folder / "metrics.csv"]
-    write_metrics(work.records, registry, card, paths[0])
-    paths += write_free_search(work.records, registry, card, work.folder / "free_search.csv")
-    renumbered = any(protocol not in PROTOCOLS.values() for protocol in options.protocols)
-    suffix = f"-{options.numbering}-ids" if renumbered else ""
-    standings: list[Standing] = []
-    tables: list[Table] = []
-    for spec in options.tables:
-        if spec.numberings:
-            table = build_leak(spec, work.own[spec.number], _groups(work))
-            paths += write_leak(table, work.folder)
-        elif spec.variants or spec.timed:
-            table, files = build_efficiency(spec, work.own.get(spec.number, work.plan), work.folder, suffix)
-            paths += files
-        else:
-            table = build_table(spec, work.plan)
-            if spec.task is not None:
-                standings.append(compare(spec, work.plan))
-                table = starred(table, partial(stars, standings[-1]), star_note(standings[-1]))
-            paths += write_table(table, work.folder, suffix)
-        tables.append(table)
-        yield text_table(table)
-        if spec.task == "explanation":
-            paths += yield from _beside(spec, work, suffix, tables)
-    paths += write_comparisons(standings, work.plan, work.folder, suffix)
-    paths += write_verdicts(options.tables, work.plan, standings, work.folder, suffix)
-    contents = Contents(work.plan, options.tables, tables, standings, work.folder, work.own, work.split)
-    paths += [write_page(contents, suffix), write_index(options.out)]
-    yield "\n".join(["written:", *(f"  {path}" for path in paths)]) + "\n"
-
-
-def _beside(spec: TableSpec, work: Work, suffix: str, tables: list[Table]) -> Generator[str, None, list[Path]]:
-    """Write and yield what stands beside the table of explanations; adds its table to the others, returns the paths."""
-    paths = write_intervals(spec, work.plan, work.folder / f"explanation_intervals{suffix}.csv")
-    if paths:
-        variety = build_variety(spec, work.plan)
-        paths += write_table(variety, work.folder, suffix)
-        tables.append(variety)
-        yield text_table(variety)
-    above = work.folder.parent
-    if told := record_text(above, work.plan.card.name):
-        yield told
-        paths += [above / STATISTICS, above / SAMPLE]
-    return paths
-
-
-def _groups(work: Work) -> Groups | None:
-    """Whose test item its number gives away: written where the data is there, so that later reports need none."""
-    path = work.folder.parent / FILE
-    if work.split is not None:
-        write_groups(work.split, path)
-    return read_groups(path, work.plan.card.split_fingerprint)
 
 
 def exit_code(works: Iterable[Work], outcomes: Iterable[Outcome], options: Options) -> int:

@@ -218,7 +218,8 @@ class ModelInfo:
     protocol_settings: fields of `bench.protocols.Protocol` that touch it; empty: one run serves every protocol.
     deterministic: no randomness, so one run serves every seed.
     epoch_cost: CPU-seconds of one epoch per 1,000 training interactions, measured, for `--dry-run`.
-    asking:    settings that touch asking only: runs that differ in nothing else share one fit, through its weights.
+    asking:    settings, and protocol settings, that touch asking only: runs that differ in nothing else share one fit,
+               through its weights.
     fits:      the model whose fit it shares under the same other settings; "": its own.
     ways:      how its inference can be timed, by name, with what to call each; empty: not at all.
     """

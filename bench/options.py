@@ -93,7 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--preset", metavar="|".join(PRESETS), help="default: paper where a CUDA device is found, else laptop")
     add("--protocol", metavar="|".join([*PROTOCOLS, "both"]), help="default: both (--score: sound)")
     add("--models", metavar="A,B", help="models to run; default: all that the tables need")
-    add("--tables", metavar="1,2", help="tables and figures to write; default: the paper's; leak only if named")
+    add("--tables", metavar="1,2", help="tables and figures to write; default: the paper's; leak, audit only if named")
     add("--seeds", default="0", metavar="0,1,2", help="default: %(default)s")
     add("--data-dir", metavar="DIR", type=Path, help="where data sets lie; also PODIUM_DATA")
     add("--out", metavar="DIR", type=Path, default=Path("results"), help="default: %(default)s")

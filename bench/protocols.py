@@ -92,3 +92,26 @@ def with_numbering(protocol: Protocol, numbering: Numbering | None) -> Protocol:
     if numbering is None or numbering == protocol.item_numbering:
         return protocol
     return replace(protocol, name=f"{protocol.name}+{numbering}-ids", item_numbering=numbering)
+
+
+# What the audit sets against `sound`: the one setting that is as published.
+_AS_PUBLISHED = {
+    "held-out-pairs": "held_out_pairs",
+    "counted-padding": "count_padding",
+    "free-search": "constrained",
+}
+
+
+def sound_but(matter: str) -> Protocol:
+    """`sound` with one setting as in `published`: held-out-pairs, counted-padding or free-search."""
+    setting = _AS_PUBLISHED[matter]
+    changed: dict[str, Any] = {setting: getattr(PROTOCOLS["published"], setting)}
+    return replace(PROTOCOLS["sound"], name=f"sound+{matter}", **changed)
+
+
+def known_protocols() -> list[list[Protocol]]:
+    """Every protocol that runs may be of, in groups: the two, those under other item numbers, those of the audit."""
+    numberings: tuple[Numbering, ...] = ("appearance", "train", "random")
+    renumbered = [with_numbering(each, numbering) for each in PROTOCOLS.values() for numbering in numberings]
+    others = [each for each in renumbered if each not in PROTOCOLS.values()]
+    return [list(PROTOCOLS.values()), others, [sound_but(matter) for matter in _AS_PUBLISHED]]

@@ -12,6 +12,8 @@ Strategy = Literal["task-alternated", "sample-mixed", "packed", "fastest"]
 Inference = Literal["continuous", "continuous+discrete", "discrete"]
 
 
+# T5's positions are relative and know no end, but it was trained on inputs of so many tokens.
+POSITIONS = 512
 _EPOCH_COSTS = {"mini": 0.4, "small": 15.0, "base": 60.0}
 
 
@@ -77,8 +79,9 @@ class PodSettings:
     token_budget: int = 16384
 
     def __post_init__(self) -> None:
-        if self.prompts is not None and self.prompts < 0:
-            raise ValueError(f"prompts (K) must be 0 or more, not {self.prompts}")
+        if self.prompts is not None and not 0 <= self.prompts <= POSITIONS:
+            limit = "the positions of an input that T5 was trained with"
+            raise ValueError(f"prompts (K) must lie in 0 to {POSITIONS}, {limit}, not {self.prompts}")
         for name in ("batch_size", "epochs", "patience", "parts", "beams", "explanation_beams", "inference_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
@@ -149,6 +152,8 @@ class IndependentP5Settings(P5Settings):
 
 
 ASKING = ("inference", "beams", "explanation_beams", "inference_batch", "token_budget")
+# Of the protocol, what is done with a trained network alone.
+PROTOCOL_ASKING = ("constrained", "keep_history", "per_occurrence")
 # The protocol settings that touch what these models learn or answer; not how sentences are judged.
 PROTOCOL = (
     "item_numbering",
@@ -187,7 +192,7 @@ def text_model(
         paper,
         requires=REQUIRES,
         protocol_settings=PROTOCOL,
-        asking=ASKING,
+        asking=(*ASKING, *PROTOCOL_ASKING),
         fits=fits,
         ways=WAYS,
     )

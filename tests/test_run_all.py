@@ -167,6 +167,14 @@ def test_unknown_names_stop_before_anything_is_written(podium, tmp_path, words, 
     assert code == 2 and message in err.splitlines()[-1] and out == "" and not (tmp_path / "out").exists()
 
 
+def test_more_prompt_vectors_than_positions_stop_before_anything_is_written(podium, tmp_path):
+    """K beyond the input length of T5: one line that names the flag."""
+    for words in (["--tables", "fig4", "--prompt-vectors", "3,999"], ["--tables", "1", "--set", "pod.prompts=513"]):
+        code, out, err = podium(*words)
+        assert code == 2 and "prompts (K) must lie in 0 to 512" in err and err.count("\n") == 1 and words[2] in err
+        assert out == "" and not (tmp_path / "out").exists()
+
+
 def test_bad_data_is_one_line(podium, tmp_path):
     assert podium(dataset="beuty")[::2] == (
         2,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from bench.models import Registry
-from bench.protocols import PROTOCOLS, Protocol, with_numbering
+from bench.protocols import Protocol, known_protocols
 from bench.runs.identity import REFEREE
 from bench.runs.plan import DatasetCard
 from bench.runs.record import Record
@@ -38,9 +38,10 @@ def variant(record: Record, registry: Registry) -> str:
 
 
 def protocols_served(settings: Mapping[str, object]) -> list[Protocol]:
-    """The protocols that agree with a run's protocol settings: the plain ones, else those with other numberings."""
-    renumbered = [with_numbering(p, n) for p in PROTOCOLS.values() for n in ("appearance", "train", "random")]
-    for group in (list(PROTOCOLS.values()), list({p.name: p for p in renumbered}.values())):
+    """The protocols that agree with a run's protocol settings: the plain ones, else those with other numberings, else
+    those of the audit.
+    """
+    for group in known_protocols():
         fits = [p for p in group if all(asdict(p).get(name) == value for name, value in settings.items())]
         if fits:
             return fits

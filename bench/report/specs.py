@@ -10,6 +10,8 @@ from bench.errors import UserError
 from bench.explanation_judge import figure
 from bench.metrics.text import METRICS
 from bench.protocols import PROTOCOLS, Protocol, with_numbering
+from bench.report.questions import QUESTIONS
+from bench.runs.audited import Question
 from bench.runs.plan import Variants
 from bench.splits import Numbering
 from bench.tasks import TaskName
@@ -32,6 +34,7 @@ class TableSpec:
     on_request: models with a row only where --models names them.
     variants: it has its own runs, these.
     timed:   models whose inference is timed, by every way they know.
+    questions: it has its own runs, those that answer these.
     """
 
     number: str
@@ -45,6 +48,7 @@ class TableSpec:
     on_request: tuple[str, ...] = ()
     variants: Variants | None = None
     timed: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
 
     def figure(self, metric: str, protocol: Protocol) -> str:
         """How records call a column under a protocol: of text metrics each protocol shows its own family."""
@@ -54,7 +58,7 @@ class TableSpec:
     @property
     def own(self) -> bool:
         """Whether it has its own runs."""
-        return bool(self.numberings or self.variants)
+        return bool(self.numberings or self.variants or self.questions)
 
     def protocols(self, asked: Iterable[Protocol]) -> list[Protocol]:
         """The protocols of a table with its own runs: one an item numbering; `sound` where training is timed, as
@@ -67,7 +71,9 @@ class TableSpec:
     @property
     def models(self) -> tuple[str, ...]:
         """Every model that it needs runs of."""
-        return tuple(dict.fromkeys([*self.paper, *self.added, *([self.variants.model] if self.variants else ())]))
+        varied = (self.variants.model,) if self.variants else ()
+        asked = (model for question in self.questions for model in question.models)
+        return tuple(dict.fromkeys([*self.paper, *self.added, *varied, *asked]))
 
 
 _INDEPENDENT = ("p5-independent", "pod-independent")
@@ -130,6 +136,7 @@ EXTRA_TABLES: dict[str, TableSpec] = {
         added=("id-order", "pod-sequential"),
         numberings=("appearance", "train", "random"),
     ),
+    "audit": TableSpec("audit", "What figures hang on", questions=QUESTIONS),
 }
 
 

@@ -103,7 +103,10 @@ class Table:
         """How it is called where it has no number of its own."""
         if self.number.startswith("fig"):
             return f"Figure {self.number.removeprefix('fig')} in numbers"
-        return f"Table {self.number}" if self.number.isdigit() else f"{self.number.capitalize()} table"
+        if self.number.isdigit():
+            return f"Table {self.number}"
+        kind, dash, name = self.number.partition("-")
+        return f"{kind.capitalize()} table" + (f", {name.replace('-', ' ')}" if dash else "")
 
 
 def starred(table: Table, stars: Callable[[str, str, str], str], notes: Iterable[str]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,15 +70,21 @@ class Job:
     @property
     def fit_key(self) -> str:
         """Twelve hex digits of what decides the fit alone: runs that agree in it may share weights."""
-        fit = self.identity
-        fit["model"] = self.info.fits or self.info.name
-        fit["settings"] = {name: value for name, value in fit["settings"].items() if name not in self.info.asking}
-        return hashlib.sha256(canonical(fit)).hexdigest()[:12]
+        return fit_key_of(self.identity, self.info)
 
     @property
     def folder(self) -> str:
         """The name of the run's folder under runs/."""
         return f"{self.info.name}-s{self.seed}-{self.key}"
+
+
+def fit_key_of(identity: Mapping[str, Any], info: ModelInfo) -> str:
+    """The `Job.fit_key` of a run with that identity, be it the model's or of one that it shares fits with."""
+    asking = frozenset(info.asking)
+    fit = {**identity, "model": info.fits or info.name}
+    for part in ("settings", "protocol"):
+        fit[part] = {name: value for name, value in identity[part].items() if name not in asking}
+    return hashlib.sha256(canonical(fit)).hexdigest()[:12]
 
 
 def canonical(value: Any) -> bytes:

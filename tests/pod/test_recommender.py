@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,10 +20,10 @@ from contract import tiny  # noqa: E402
 from bench.errors import UserError  # noqa: E402
 from bench.models import Context, discover  # noqa: E402
 from bench.progress import Progress  # noqa: E402
-from bench.protocols import PROTOCOLS  # noqa: E402
+from bench.protocols import PROTOCOLS, Protocol, sound_but  # noqa: E402
 from bench.ragged import Ragged  # noqa: E402
 from bench.runs.execute import execute, training_data  # noqa: E402
-from bench.runs.identity import job_for  # noqa: E402
+from bench.runs.identity import canonical, job_for  # noqa: E402
 from bench.runs.record import Record  # noqa: E402
 from bench.splits import Split  # noqa: E402
 from bench.tasks import Queries, judge, make_queries  # noqa: E402
@@ -187,10 +189,10 @@ def test_worded_templates_without_a_slot_are_refused() -> None:
         asked("sound", replace(SMALL, templates=text))
 
 
-def run(name: str, split: Split, runs: Path, **settings: Any) -> Record:
+def run(name: str, split: Split, runs: Path, protocol: Protocol = PROTOCOLS["sound"], **settings: Any) -> Record:
     info = discover().get(name)
     own = info.settings(**{**vars(SMALL), "inference": info.settings().inference, **settings})
-    job = job_for(info, own, PROTOCOLS["sound"], 0, split, "tiny", "smoke")
+    job = job_for(info, own, protocol, 0, split, "tiny", "smoke")
     return execute(job, split, runs, device="cpu", threads=1, progress=Progress(), offline=True)
 
 
@@ -203,6 +205,20 @@ def test_ways_of_asking_share_one_fit(tmp_path: Path) -> None:
     other = run("pod", tiny(), tmp_path, learning_rate=1e-3)
     assert "fitted_by" not in other.content
     assert {"curve.csv", "curve.png"} <= fitted.content["files"].keys()
+
+
+def test_the_same_weights_search_freely(tmp_path: Path) -> None:
+    """Free search under sound needs no fit of its own, whatever rule an earlier version made the fit's key by."""
+    fitted = run("pod", tiny(), tmp_path)
+    record = json.loads((fitted.path / "record.json").read_text())
+    record["fit_key"] = "of old"
+    record["checksum"] = hashlib.sha256(canonical({k: v for k, v in record.items() if k != "checksum"})).hexdigest()
+    (fitted.path / "record.json").write_text(json.dumps(record))
+    free = run("pod", tiny(), tmp_path, sound_but("free-search"))
+    assert free.content["fitted_by"] == fitted.path.name
+    assert free.content["facts"]["free_search"]["sequential"]["users"] == len(tiny().users)
+    other = run("pod", tiny(), tmp_path, sound_but("counted-padding"), strategy="task-alternated")
+    assert "fitted_by" not in other.content
 
 
 def test_histories_of_no_item_are_asked(tmp_path: Path) -> None:

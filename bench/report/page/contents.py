@@ -33,6 +33,7 @@ class Contents:
     folder:    results/<dataset>/<preset>.
     own:       table -> the plan of a table that has its own runs.
     split:     the data; None where only records are at hand.
+    found:     a question of the audit and what was found, in sentences.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Contents:
     folder: Path
     own: Mapping[str, Plan] = field(default_factory=dict)
     split: Split | None = None
+    found: Sequence[tuple[str, Sequence[str]]] = ()
 
     @property
     def entries(self) -> list[Entry]:
@@ -80,7 +82,8 @@ class Contents:
 
     def label(self, record: Record) -> str:
         """How a run is called among the others: title, what its table's runs differ in, protocols, seed."""
-        variant = next((e.variant for e in self.entries if e.record and e.record.key == record.key and e.variant), "")
+        variants = [entry.variant for entry in self.entries if entry.record and entry.record.key == record.key]
+        variant = "" if "" in variants or not variants else variants[0]
         served = ", ".join(self.protocols_of.get(record.key, []))
         name = str(record.content.get("title", record.model))
         return f"{name}{variant_in_words(variant)}, {served}, seed {record.seed}"

@@ -41,6 +41,7 @@ def summary(contents: Contents) -> Html:
         or tag("p", "No table of a task is part of this report.", cls="missing"),
         tag("h3", "Against the paper"),
         _against(contents),
+        _audit(contents),
         tag("h3", "What is missing"),
         _missing(contents),
         tag("h3", "Again"),
@@ -48,6 +49,14 @@ def summary(contents: Contents) -> Html:
         tag("pre", tag("code", contents.command)),
         id="summary",
     )
+
+
+def _audit(contents: Contents) -> list[Child]:
+    """What the audit found; nothing where it is not part of the report."""
+    if not contents.found:
+        return []
+    rows: list[tuple[str, Child]] = [(title, " ".join(sentences)) for title, sentences in contents.found]
+    return [tag("h3", "What figures hang on"), facts(rows)]
 
 
 def _what(contents: Contents) -> Iterator[tuple[str, Child]]:

@@ -1,0 +1,356 @@
+"""The audit: what figures change when one matter is done otherwise, with intervals, tests and a sentence each.
+
+Scores are a user's (explanations: a pair's) means over the seeds that are there; differences are paired, their p values
+of sign-flip tests, Holm-corrected over the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import UserError
+from bench.explanation_judge import figure
+from bench.metrics.significance import TEST_NAMES, holm, mean_intervals, paired_test
+from bench.ragged import FloatArray
+from bench.report.build import dataset_title, explanation_reasons, reasons, row_title
+from bench.report.files import csv_lines, write_text
+from bench.report.inert import csv_text
+from bench.report.latex import latex_table
+from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes
+from bench.report.specs import TableSpec
+from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, Cell, Footnotes, Panel, Row, Table, fixed
+from bench.report.text_models import model_notes, scratch_mark
+from bench.runs.audited import Practice, Question
+from bench.runs.plan import Entry, Plan
+from bench.runs.record import Record
+
+AUDIT_COLUMNS = (
+    "dataset",
+    "preset",
+    "question",
+    "model",
+    "task",
+    "metric",
+    "practice",
+    "value",
+    "low",
+    "high",
+    "against",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p",
+    "p_holm",
+    "n_users",
+    "n_seeds",
+    "note",
+)
+COLUMNS = ("Figure", "from", "to", "Difference", "from", "to", "p")
+_TASKS = {"sequential": "sequential", "topn": "top-N", "explanation": "explanation"}
+_ALPHA = 0.05
+_SEED = 6
+# Fewer models have no order worth a coefficient.
+_ORDERED = 4
+
+
+@dataclass(frozen=True)
+class Against:
+    """The paired difference from the question's first practice: mean, 95 % interval, p as tested and after Holm."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A figure of a model under a practice.
+
+    task: whose figure it is. rows: whom scores are of.
+    scores: (n,) of users or pairs, means over seeds; None where there is no run.
+    value, low, high: their mean and its 95 % interval.
+    against: None for the first practice, and where either side is missing or of others.
+    """
+
+    question: Question
+    practice: Practice
+    model: str
+    task: str
+    metric: str
+    entries: tuple[Entry, ...]
+    scores: FloatArray | None = None
+    rows: tuple[Any, ...] = ()
+    seeds: int = 0
+    value: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    against: Against | None = None
+
+    @property
+    def digits(self) -> int:
+        return PERCENT_DIGITS if self.task == "explanation" else METRIC_DIGITS
+
+    @property
+    def figure(self) -> str:
+        """What it is a figure of, in words."""
+        return f"{_TASKS[self.task]} {self.metric}"
+
+    @property
+    def title(self) -> str:
+        return row_title(self.model, self.entries[0].info if self.entries else None)
+
+
+def audited(questions: Iterable[Question], plan: Plan) -> list[Answer]:
+    """Every figure that the questions ask for, in the order to show them, with what its runs tell.
+
+    Raises UserError where per-user scores are missing or of other users than the split's.
+    """
+    answers = [answer for question in questions if question.arises(plan.card) for answer in _asked(question, plan)]
+    columns: list[FloatArray] = []
+    pairs: list[tuple[int, int]] = []  # an answer and the one it is set against
+    for at, answer in enumerate(answers):
+        first = _first_of(answers, at)
+        if first != at and _paired(answer, answers[first]):
+            pairs.append((at, first))
+        if answer.scores is not None:
+            columns.append(answer.scores)
+    differences = [_difference(answers[at], answers[first]) for at, first in pairs]
+    spans = iter(_intervals([*columns, *differences]))
+    for at, answer in enumerate(answers):
+        if answer.scores is not None:
+            low, high = next(spans)
+            answers[at] = replace(answer, value=float(answer.scores.mean()), low=low, high=high)
+    p = _tested(differences)
+    corrected = holm(np.array(p, dtype=np.float64))
+    for (at, _), over, one, held in zip(pairs, differences, p, corrected.tolist(), strict=True):
+        answers[at] = replace(answers[at], against=Against(float(over.mean()), *next(spans), one, held))
+    return answers
+
+
+def _asked(question: Question, plan: Plan) -> Iterator[Answer]:
+    for model in question.models:
+        for task, metric in question.figures:
+            for practice in question.practices:
+                key = question.key(practice)
+                entries = tuple(e for e in plan.entries if (e.info.name, e.variant) == (model, key))
+                if entries and task not in entries[0].info.tasks:
+                    continue
+                if task == "explanation" and not plan.card.explanations_fingerprint:
+                    continue
+                yield _answer(Answer(question, practice, model, practice.task or task, metric, entries), plan)
+
+
+def _answer(answer: Answer, plan: Plan) -> Answer:
+    """The answer with the scores of its runs."""
+    records = [entry.record for entry in answer.entries if entry.record]
+    found = [run for record in records if (run := _scores(record, answer.task, answer.metric, plan))]
+    if not found:
+        return answer
+    rows = found[0][0]
+    # Seeds whose sentences were cut in another way have no mean with the first.
+    alike = [scores for other, scores in found if len(other) == len(rows) and all(map(np.array_equal, other, rows))]
+    return replace(answer, scores=np.mean(alike, axis=0), rows=rows, seeds=len(alike))
+
+
+def _scores(record: Record, task: str, metric: str, plan: Plan) -> tuple[tuple[Any, ...], FloatArray] | None:
+    """Whom the scores of a run are of, and these; None of sentences without a verdict."""
+    if task != "explanation":
+        scores = record.per_user(task)
+        if len(scores["user"]) != plan.card.evaluated:
+            what = "these scores are of other users than the split's"
+            raise UserError(what, str(record.path / "per_user.parquet"), "rerun with --force")
+        values: FloatArray = scores[metric].astype(np.float64)
+        return (scores["user"],), values
+    if record.judged is None:
+        return None
+    pairs = record.judged.per_pair
+    return (pairs["user"], pairs["item"]), pairs[figure(metric, "standard")]
+
+
+def _first_of(answers: list[Answer], at: int) -> int:
+    """Where the first practice of an answer's question, model and figure stands."""
+    while answers[at].practice != answers[at].question.practices[0]:
+        at -= 1
+    return at
+
+
+def _paired(answer: Answer, first: Answer) -> bool:
+    same = answer.scores is not None and first.scores is not None and len(answer.rows) == len(first.rows)
+    return same and all(map(np.array_equal, answer.rows, first.rows))
+
+
+def _difference(answer: Answer, first: Answer) -> FloatArray:
+    assert answer.scores is not None and first.scores is not None
+    return answer.scores - first.scores
+
+
+def _intervals(columns: list[FloatArray]) -> list[tuple[float, float]]:
+    """The interval of each column's mean; columns of as many rows are resampled together."""
+    found: dict[int, tuple[float, float]] = {}
+    for n in dict.fromkeys(map(len, columns)):
+        at = [place for place, column in enumerate(columns) if len(column) == n]
+        spans = mean_intervals(np.stack([columns[place] for place in at], axis=1), np.random.default_rng(_SEED))
+        found.update(zip(at, map(tuple, spans.tolist()), strict=True))
+    return [found[place] for place in range(len(columns))]
+
+
+def _tested(differences: list[FloatArray]) -> list[float]:
+    found: dict[int, float] = {}
+    for n in dict.fromkeys(map(len, differences)):
+        at = [place for place, column in enumerate(differences) if len(column) == n]
+        values = np.stack([differences[place] for place in at], axis=1)
+        found.update(zip(at, paired_test(values, "sign-flip", np.random.default_rng(_SEED)).tolist(), strict=True))
+    return [found[place] for place in range(len(differences))]
+
+
+def build_audit(spec: TableSpec, plan: Plan) -> tuple[list[Table], list[Answer]]:
+    """The audit of a plan: a table a question that arises, and all answers."""
+    answers = audited(spec.questions, plan)
+    asked = [question for question in spec.questions if question.arises(plan.card)]
+    return [_table(question, plan, answers) for question in asked], answers
+
+
+def _table(question: Question, plan: Plan, answers: list[Answer]) -> Table:
+    footnotes = Footnotes()
+    rows = tuple(_row(answer, plan, footnotes) for answer in answers if answer.question == question)
+    return Table(
+        f"audit-{question.name}",
+        f"{question.title}: {dataset_title(plan.card.name)}",
+        plan.card.name,
+        plan.preset,
+        COLUMNS,
+        (Panel("", rows),),
+        has_paper=False,
+        notes=_notes(question, plan, answers),
+        footnotes=tuple(footnotes.texts),
+        leads=("Practice", "Figure of"),
+    )
+
+
+def _row(answer: Answer, plan: Plan, footnotes: Footnotes) -> Row:
+    digits, over = answer.digits, answer.against
+    cells = [Cell()] * len(COLUMNS)
+    if answer.scores is not None:
+        figures = (answer.value, answer.low, answer.high)
+        cells[:3] = [Cell(each, n_seeds=answer.seeds, n_users=len(answer.scores), digits=digits) for each in figures]
+    if over is not None:
+        cells[3:] = [Cell(each, digits=digits) for each in (over.difference, over.low, over.high)]
+        cells.append(Cell(over.p_holm, digits=METRIC_DIGITS))
+    notes = tuple(map(footnotes.add, _behind(answer, plan)))
+    return Row(answer.model, answer.title, tuple(cells), notes, "added", leads=(answer.practice.name, answer.figure))
+
+
+def _behind(answer: Answer, plan: Plan) -> list[str]:
+    """What must be said of a figure: why it is missing, and on what backbone it was made."""
+    entries = list(answer.entries)
+    missing = explanation_reasons(entries, plan.card) if answer.task == "explanation" else reasons(entries)
+    return [*scratch_mark(entries), *missing]
+
+
+def _notes(question: Question, plan: Plan, answers: list[Answer]) -> tuple[str, ...]:
+    seeds = ", ".join(map(str, plan.seeds))
+    few = "one run each, so no spread over seeds is given" if len(plan.seeds) == 1 else "scores averaged over seeds"
+    tests = sum(answer.against is not None for answer in answers)
+    sound = question.practices[0].protocol
+    mine = replace(plan, entries=[e for answer in answers if answer.question == question for e in answer.entries])
+    return (
+        *run_notes(mine),
+        f"{'Seed' if len(plan.seeds) == 1 else 'Seeds'}: {seeds}; {few}.",
+        f"Protocol {sound.name}, but for the matter asked: {protocol_in_words(sound, text_models=True)}.",
+        f"Intervals: 95 %, bootstrap over users (ROUGE-L: over pairs; rouge-score's F1, %). Differences are paired, "
+        f"from the first practice; p: {TEST_NAMES['sign-flip']}, Holm-corrected over the audit's {tests} differences.",
+        *changed_settings(mine),
+        *model_notes(mine.entries, None),
+        *([question.remark] if question.remark else []),
+        *findings(question, answers),
+        *data_notes(plan.card),
+    )
+
+
+def questions_of(answers: Iterable[Answer]) -> list[Question]:
+    """The questions that have answers, in order."""
+    return list(dict.fromkeys(answer.question for answer in answers))
+
+
+def findings(question: Question, answers: Iterable[Answer]) -> list[str]:
+    """The answer to a question in sentences made of the figures."""
+    mine = [answer for answer in answers if answer.question == question]
+    heads = [a for a in mine if a.figure == next(each.figure for each in mine if each.model == a.model)]
+    sentences = [_sentence(answer, mine) for answer in heads if answer.against is not None]
+    order = _order(question, mine) if len(question.models) >= _ORDERED else []
+    return order or sentences or ["No two practices have runs yet."]
+
+
+def _sentence(answer: Answer, answers: list[Answer]) -> str:
+    over, digits = answer.against, answer.digits
+    assert over is not None
+    first = answers[_first_of(answers, answers.index(answer))]
+    sure = "told apart from chance" if over.p_holm < _ALPHA else "not told apart from chance"
+    return (
+        f"{answer.title}, {answer.figure}: {fixed(answer.value, digits)} with {answer.practice.name}, "
+        f"{fixed(first.value, digits)} with {first.practice.name}: {over.difference:+.{digits}f} "
+        f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}, {sure}."
+    )
+
+
+def _order(question: Question, answers: list[Answer]) -> list[str]:
+    """Whether two practices put the models in the same order."""
+    from scipy.stats import kendalltau
+
+    metric = question.figures[0][1]
+    by = {
+        practice.name: {a.model: a for a in answers if (a.practice, a.metric) == (practice, metric) and a.seeds}
+        for practice in question.practices
+    }
+    (first, firsts), (second, seconds) = list(by.items())[:2]
+    both = [model for model in firsts if model in seconds]
+    if len(both) < _ORDERED:
+        return []
+    agreed: Any = kendalltau([firsts[m].value for m in both], [seconds[m].value for m in both])
+    best = max(both, key=lambda model: seconds[model].value)
+    place = 1 + sum(firsts[model].value > firsts[best].value for model in both)
+    return [
+        f"By {metric}, {first} and {second} put {len(both)} models in orders of Kendall's tau {agreed.statistic:.2f}; "
+        f"{seconds[best].title}, best by {second} ({fixed(seconds[best].value)}), is number {place} by {first} "
+        f"({fixed(firsts[best].value)})."
+    ]
+
+
+def write_audit(tables: Iterable[Table], answers: Iterable[Answer], plan: Plan, folder: Path) -> list[Path]:
+    """Write audit.csv and a LaTeX table a question; returns their paths."""
+    paths = [folder / "audit.csv"]
+    write_text(paths[0], csv_lines(AUDIT_COLUMNS, audit_rows(answers, plan)))
+    for table in tables:
+        paths.append(folder / f"{table.number}.tex")
+        write_text(paths[-1], latex_table(table))
+    return paths
+
+
+def audit_rows(answers: Iterable[Answer], plan: Plan) -> Iterator[dict[str, str]]:
+    """One row a figure, see `Answer`; ROUGE-L in percent, six digits, empty where missing."""
+    for answer in answers:
+        over = answer.against
+        span = {"value": answer.value, "low": answer.low, "high": answer.high} if answer.seeds else {}
+        far = {} if over is None else {"difference": over.difference, "difference_low": over.low}
+        far |= {} if over is None else {"difference_high": over.high, "p": over.p, "p_holm": over.p_holm}
+        yield {
+            "dataset": csv_text(plan.card.name),
+            "preset": csv_text(plan.preset),
+            "question": answer.question.name,
+            "model": csv_text(answer.model),
+            "task": answer.task,
+            "metric": answer.metric,
+            "practice": answer.practice.name,
+            "against": "" if over is None else answer.question.practices[0].name,
+            **{name: f"{value:.6g}" for name, value in {**span, **far}.items()},
+            "n_users": str(len(answer.scores)) if answer.scores is not None else "",
+            "n_seeds": str(answer.seeds or ""),
+            "note": csv_text("; ".join(_behind(answer, plan))),
+        }
