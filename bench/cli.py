@@ -37,7 +37,7 @@ from bench.runs.plan import (
     read_card,
     variant_plan,
 )
-from bench.runs.record import read_records
+from bench.runs.record import Record, read_records
 from bench.runs.timed import OURS_WAY, Wanted, lacking, measure_inference
 from bench.runs.workspace import card_path, prepare, preset_folder
 from bench.scoring import sentence_text, verdict_json, verdict_text
@@ -181,11 +181,25 @@ def shown_models(options: Options, spec: TableSpec | None = None) -> list[str]:
 def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
     """Attach what records and failures there are. replacing: pass over records that are to be replaced."""
     skip = {job.folder for job in work.whole.jobs(force=True)} if replacing else set()
-    work.records, failures = judged_runs(read_records(work.runs, skip)), read_failures(work.runs)
+    work.records, failures = judged_runs(_of_one_data(work, skip)), read_failures(work.runs)
     attach(work.plan, work.records, failures, shown_models(options))
     for spec in options.tables:
         if spec.own:
             attach(work.own[spec.number], work.records, failures, shown_models(options, spec))
+
+
+def _of_one_data(work: Work, skip: set[str]) -> list[Record]:
+    """The records that are there; UserError where one is of other data or another split than the folder's card."""
+    card, records = work.plan.card, read_records(work.runs, skip)
+    for record in records:
+        identity = record.content["identity"]
+        for what, own in (("dataset", card.fingerprint), ("split", card.split_fingerprint)):
+            if identity[what] != own:
+                told = (
+                    f"a run of other data than the folder's ({what} fingerprint {identity[what]}, the folder's {own})"
+                )
+                raise UserError(told, str(record.path / "record.json"), "move its folder away")
+    return records
 
 
 def dry_run(work: Work, options: Options) -> str:

@@ -285,6 +285,22 @@ def test_two_datasets_under_one_name(podium, shop, tmp_path):
     assert podium("--models", "popularity", dataset=f"{shop},{other}")[0] == 2
 
 
+def test_runs_of_other_data_in_one_folder_are_refused(podium, shop, tmp_path):
+    words = ("--models", "popularity", "--tables", "2")
+    other = tmp_path / "elsewhere" / "shop"
+    other.mkdir(parents=True)
+    (other / "sequential.txt").write_text("1 1 2 3 4\n2 4 3 2\n3 1 3 2\n")
+    assert podium(*words, "--out", str(tmp_path / "second"), dataset=other)[0] == 0
+    assert podium(*words)[0] == 0
+    (stranger,) = (tmp_path / "second" / "shop" / "smoke" / "runs").glob("popularity-*")
+    shutil.copytree(stranger, tmp_path / "out" / "shop" / "smoke" / "runs" / stranger.name)
+    before = files(tmp_path / "out")
+    for more in ((), ("--report-only",), ("--dry-run",)):
+        code, out, err = podium(*words, *more)
+        assert code == 2 and out == "" and files(tmp_path / "out") == before
+        assert stranger.name in err and "a run of other data than the folder's (dataset fingerprint" in err
+
+
 def test_a_record_edited_by_hand(podium, tmp_path):
     words = ("--models", "popularity,item-knn", "--tables", "2")
     assert podium(*words)[0] == 0

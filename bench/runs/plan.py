@@ -257,7 +257,8 @@ def attach(plan: Plan, records: Iterable[Record], failures: Iterable[Failure] = 
             entry.reason = ""
         elif not entry.obstacle:
             same = (r for r in records if (r.model, r.seed) == (entry.info.name, entry.seed))
-            stale = any(_fits(record, entry.protocol) for record in same)
+            # A run of a table's own settings is not the run of others gone stale.
+            stale = not entry.variant and any(_fits(record, entry.protocol) for record in same)
             entry.reason = failure.reason if failure is not None else STALE if stale else NOT_RUN
     known = {entry.info.name for entry in plan.entries}
     for name in names:
