@@ -52,13 +52,14 @@ def check_names(options: Options, registry: Registry) -> Options:
     a setting is unknown.
     """
     options = replace(options, overrides=spread(options.shorthands, options.overrides, registry))
-    for where, names in (("--models", options.models or ()), ("--set", options.overrides)):
+    changed = [options.overrides, *options.table_overrides.values()]
+    for where, names in (("--models", options.models or ()), *(("--set", each) for each in changed)):
         for name in names:
             if name not in registry.models and paper_title(name):
                 fix = "leave it out; tables show the paper's figures of it"
                 raise UserError(f"this version has no model '{name}'", where, fix)
             registry.get(name)
-    for name, settings in options.overrides.items():
+    for name, settings in (pair for each in changed for pair in each.items()):
         resolve(registry.models[name], options.preset, "", settings)
     for spec in options.tables:
         if spec.variants is not None and spec.variants.setting == "prompts" and options.vectors:
@@ -95,9 +96,10 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
 def _plan(card: DatasetCard, options: Options, registry: Registry, spec: TableSpec | None = None) -> Plan:
     """The plan of a table that has its own runs, or of all that have not."""
     protocols = spec.protocols(options.protocols) if spec else list(options.protocols)
-    shared = (registry, protocols, list(options.seeds), options.overrides, options.models)
+    overrides = options.overrides_of(spec)
+    shared = (registry, protocols, list(options.seeds), overrides, options.models)
     if spec is not None and spec.questions:
-        about = (list(options.seeds), options.overrides, options.models)
+        about = (list(options.seeds), overrides, options.models)
         return audit_plan(card, options.preset, spec.questions, registry, *about)
     if spec is not None and spec.variants is not None:
         return variant_plan(card, options.preset, _variants(spec.variants, options), *shared)

@@ -34,6 +34,7 @@ class Options:
     models:    names; None: all that the tables need.
     numbering: set where it differs from the protocols' own.
     overrides: model -> setting -> text.
+    table_overrides: table -> the same, for runs that are that table's own.
     shorthands: setting -> text, for every text model.
     remarks:   choices made for the user, to be said.
     compare:   two results folders.
@@ -56,6 +57,7 @@ class Options:
     offline: bool = False
     numbering: Numbering | None = None
     overrides: dict[str, dict[str, str]] = field(default_factory=dict)
+    table_overrides: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     shorthands: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
     report_only: bool = False
@@ -68,6 +70,13 @@ class Options:
     vectors: tuple[str, ...] = ()
     memory: float = 0.0
     compare: tuple[Path, ...] = ()
+
+    def overrides_of(self, spec: TableSpec | None) -> dict[str, dict[str, str]]:
+        """What is changed for the runs of a table; None: for those that tables share."""
+        merged = {model: dict(values) for model, values in self.overrides.items()}
+        for model, values in self.table_overrides.get(spec.number, {}).items() if spec is not None else ():
+            merged.setdefault(model, {}).update(values)
+        return merged
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,7 +112,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--offline", action="store_true", help="never download")
     add("--item-numbering", metavar="|".join(get_args(Numbering)), help="number items this way under every protocol")
     add("--memory", metavar="GIB", help="of text models: what a training step may take; more is computed in parts")
-    add("--set", metavar="MODEL.SETTING=VALUE", action="append", default=[], help="change a setting; repeatable")
+    text = "change a setting; repeatable; TABLE: before it changes that table's own runs alone"
+    add("--set", metavar="[TABLE:]MODEL.SETTING=VALUE", action="append", default=[], help=text)
     add("--backbone", metavar="NAME", help="of text models: t5-small, a folder, scratch:mini, ...; as --set for each")
     add("--item-tokens", metavar="|".join(ITEM_TOKENS), help="of text models: an item as pieces or as one token")
     add("--prompt-vectors", metavar="1,3,10", help="of Figure 4: the numbers K; default: 1,3,5,10,20,50; smoke: 1,3,10")
@@ -139,6 +149,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     numbering = _choice(typed.item_numbering, get_args(Numbering), "--item-numbering")
     remarks: list[str] = []
     cuda = cuda_available()
+    overrides, table_overrides = _overrides(typed.set)
     return Options(
         action=actions[0] if actions and actions[0] in ("score", "export") else "run",
         datasets=_words(typed.dataset, "--dataset"),
@@ -151,7 +162,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         threads=_number(typed.threads, "--threads", 1) if typed.threads else _cores(),
         jobs=_number(typed.jobs, "--jobs", 1),
         numbering=numbering,
-        overrides=_overrides(typed.set),
+        overrides=overrides,
+        table_overrides=table_overrides,
         shorthands=read_shorthands(
             typed.backbone, _choice(typed.item_tokens, ITEM_TOKENS, "--item-tokens"), typed.templates
         ),
@@ -237,12 +249,21 @@ def _number(text: str, where: str, least: int) -> int:
     return int(text)
 
 
-def _overrides(texts: Sequence[str]) -> dict[str, dict[str, str]]:
+def _overrides(texts: Sequence[str]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, dict[str, str]]]]:
+    """(model -> setting -> text, table -> the same for its own runs alone) of MODEL.SETTING=VALUE and
+    TABLE:MODEL.SETTING=VALUE.
+    """
     found: dict[str, dict[str, str]] = {}
+    own: dict[str, dict[str, dict[str, str]]] = {}
     for text in texts:
         name, equals, value = text.partition("=")
+        number, colon, name = name.rpartition(":")
         model, dot, setting = name.strip().partition(".")
         if not equals or not dot or not model or not setting:
             raise UserError(f"'{text}' has another form", "--set", "give model.setting=value")
-        found.setdefault(model, {})[setting] = value.strip()
-    return found
+        if colon and not table(number.strip()).own:
+            shares = f"table {number.strip()} shares its runs with others"
+            raise UserError(shares, f"--set {text}", "leave its number out, or name a table with runs of its own")
+        into = own.setdefault(number.strip(), {}) if colon else found
+        into.setdefault(model, {})[setting] = value.strip()
+    return found, own

@@ -123,6 +123,17 @@ def test_prompt_vectors(podium, tmp_path):
         assert (folder / f"{stem}.png").stat().st_size > 5000 and (folder / f"{stem}.pdf").exists()
 
 
+def test_a_setting_of_one_tables_runs(podium, tmp_path):
+    changed = f"fig4:pod.trace={tmp_path / 'trace'}"
+    code, out, err = podium("--tables", "2,fig4", "--protocol", "sound", "--prompt-vectors", "1,3", "--set", changed)
+    folder = tmp_path / "out" / "shop" / "laptop"
+    assert code == 0, err
+    assert len(list((folder / "runs").glob("pod-*"))) == 3  # K = 3 of the figure is not Table 2's run any more
+    second, figure = out.split("Figure 4 in numbers.")
+    assert "Settings changed" not in second and "Settings changed from the preset's: pod.trace=" in figure
+    assert "--set fig4:pod.trace=" in (folder / "report.html").read_text()
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "1,,x"])
 def test_numbers_that_are_none(podium, text):
     code, _, err = podium("--tables", "fig4", "--prompt-vectors", text)

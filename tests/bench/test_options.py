@@ -12,6 +12,7 @@ import run_all
 from bench.errors import UserError
 from bench.models import ModelInfo, Registry
 from bench.options import make_parser, parse
+from bench.report.specs import table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -127,6 +128,20 @@ def test_options_as_typed():
     scored = parse(["--dataset", "a", "--score", "f", "--task", "explanation"])
     assert scored.task == "explanation" and scored.action == "score"
     assert all(action.help for action in make_parser()._actions)
+
+
+def test_settings_of_one_tables_own_runs():
+    words = ["--set", "pod.backbone=scratch:mini", "--set", "fig4:pod.epochs=6", "--set", "leak:id-order.x=a:b"]
+    options = parse(["--dataset", "a", "--tables", "1,fig4,leak", *words])
+    assert options.overrides == {"pod": {"backbone": "scratch:mini"}}
+    assert options.table_overrides == {"fig4": {"pod": {"epochs": "6"}}, "leak": {"id-order": {"x": "a:b"}}}
+    fig4 = options.overrides_of(table("fig4"))
+    assert fig4 == {"pod": {"backbone": "scratch:mini", "epochs": "6"}}
+    assert options.overrides_of(None) == options.overrides_of(table("5")) == options.overrides
+    with pytest.raises(UserError, match=r"--set 2:pod.epochs=6: table 2 shares its runs with others"):
+        parse(["--dataset", "a", "--set", "2:pod.epochs=6"])
+    with pytest.raises(UserError, match="unknown table 'fig5'; did you mean 'fig4'"):
+        parse(["--dataset", "a", "--set", "fig5:pod.epochs=6"])
 
 
 def test_help_and_version(capsys):

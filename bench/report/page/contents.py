@@ -103,9 +103,23 @@ class Contents:
             words += ["--item-numbering", self.plan.protocols[0].item_numbering]
         if self.plan.named:
             words += ["--models", ",".join(sorted(self.plan.named))]
-        for model, settings in self.plan.overrides.items():
-            words += [word for name, text in settings.items() for word in ("--set", f"{model}.{name}={brief(text)}")]
+        words += _changes(self.plan.overrides, {}, "")
+        for number, plan in self.own.items():
+            words += _changes(plan.overrides, self.plan.overrides, f"{number}:")
         return shlex.join(words)
+
+
+def _changes(
+    overrides: Mapping[str, Mapping[str, str]], known: Mapping[str, Mapping[str, str]], before: str
+) -> list[str]:
+    """`--set` for every setting that is changed and not known to be, the table's name before it."""
+    return [
+        word
+        for model, settings in overrides.items()
+        for name, text in settings.items()
+        if known.get(model, {}).get(name) != text
+        for word in ("--set", f"{before}{model}.{name}={brief(text)}")
+    ]
 
 
 def variant_in_words(variant: str) -> str:
