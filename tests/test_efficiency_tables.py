@@ -124,14 +124,14 @@ def test_prompt_vectors(podium, tmp_path):
 
 
 def test_a_setting_of_one_tables_runs(podium, tmp_path):
-    changed = f"fig4:pod.trace={tmp_path / 'trace'}"
+    changed = "fig4:pod.backbone=scratch:some"
     code, out, err = podium("--tables", "2,fig4", "--protocol", "sound", "--prompt-vectors", "1,3", "--set", changed)
     folder = tmp_path / "out" / "shop" / "laptop"
     assert code == 0, err
     assert len(list((folder / "runs").glob("pod-*"))) == 3  # K = 3 of the figure is not Table 2's run any more
     second, figure = out.split("Figure 4 in numbers.")
-    assert "Settings changed" not in second and "Settings changed from the preset's: pod.trace=" in figure
-    assert "--set fig4:pod.trace=" in (folder / "report.html").read_text()
+    assert "Settings changed" not in second and "Settings changed from the preset's: pod.backbone=scratch:some." in figure
+    assert "--set fig4:pod.backbone=scratch:some" in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1,,x"])
