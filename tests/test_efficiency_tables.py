@@ -130,7 +130,9 @@ def test_a_setting_of_one_tables_runs(podium, tmp_path):
     assert code == 0, err
     assert len(list((folder / "runs").glob("pod-*"))) == 3  # K = 3 of the figure is not Table 2's run any more
     second, figure = out.split("Figure 4 in numbers.")
-    assert "Settings changed" not in second and "Settings changed from the preset's: pod.backbone=scratch:some." in figure
+    assert (
+        "Settings changed" not in second and "Settings changed from the preset's: pod.backbone=scratch:some." in figure
+    )
     assert "--set fig4:pod.backbone=scratch:some" in (folder / "report.html").read_text()
 
 
