@@ -102,7 +102,10 @@ def _plan(card: DatasetCard, options: Options, registry: Registry, spec: TableSp
         about = (list(options.seeds), overrides, options.models)
         return audit_plan(card, options.preset, spec.questions, registry, *about)
     if spec is not None and spec.variants is not None:
-        return variant_plan(card, options.preset, _variants(spec.variants, options), *shared)
+        plan = variant_plan(card, options.preset, _variants(spec.variants, options), *shared)
+        for entry in plan.entries:
+            entry.asked = entry.asked and entry.protocol in spec.runs_under(options.protocols)
+        return plan
     return make_plan(card, options.preset, shown_models(options, spec), *shared)
 
 

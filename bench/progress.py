@@ -58,6 +58,26 @@ class ConsoleProgress(Progress):
                 said = now
 
 
+class LoggedProgress(Progress):
+    """Passes everything on and keeps the lines, each with the seconds since the start: the log of a run."""
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner, self._begun = inner, time.monotonic()
+        self._lines: list[str] = []
+
+    @property
+    def log(self) -> str:
+        """What was said so far, a line each."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def line(self, text: str) -> None:
+        self._lines.append(f"{time.monotonic() - self._begun:9.1f} s  {text}")
+        self._inner.line(text)
+
+    def track(self, steps: Iterable[T], total: int, label: str) -> Iterator[T]:
+        return self._inner.track(steps, total, label)
+
+
 def clock(seconds: float) -> str:
     """A duration for people: "45 s", "3 min 20 s", "2 h 05 min"."""
     whole = max(0, round(seconds))

@@ -110,9 +110,17 @@ def test_prompt_vectors(podium, tmp_path):
     code, out, err = podium("--tables", "2,fig4", "--prompt-vectors", "10,1,3")
     folder = tmp_path / "out" / "shop" / "laptop"
     assert code == 0, err
-    # Under each protocol one K is the protocol's own, whose run is that of Table 2: 2 of 8 are shared.
-    assert len(list((folder / "runs").glob("pod-*"))) == 6
+    # Figure 4 runs under sound alone; K = 3 is the protocol's own, whose run is that of Table 2.
+    assert len(list((folder / "runs").glob("pod-*"))) == 2 + 2
     assert "Figure 4 in numbers. The number of prompt vectors K: shop" in out
+    assert {row["protocol"] for row in rows(folder / "fig4.csv")} == {"sound"}
+    code, out, err = podium("--tables", "fig4", "--protocol", "published", "--prompt-vectors", "10,1,3")
+    assert code == 0, err
+    assert {row["protocol"] for row in rows(folder / "fig4.csv")} == {"published"}
+    assert len(list((folder / "runs").glob("pod-*"))) == 6
+    # What is there is shown.
+    code, out, err = podium("--tables", "fig4", "--prompt-vectors", "10,1,3", "--report-only")
+    assert code == 0, err
     named = [(row["protocol"], row["model"]) for row in rows(folder / "fig4.csv")]
     expected = [(protocol, f"K={k}") for protocol in ("published", "sound") for k in (1, 3, 10)]
     assert list(dict.fromkeys(named)) == expected

@@ -6,6 +6,7 @@ scaled look is a second file.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.explanation_judge import figure
@@ -32,6 +33,7 @@ _TITLES = {"sequential": "Sequential", "topn": "Top-N", "explanation": "Explanat
 def build_sensitivity(spec: TableSpec, plan: Plan, folder: Path, suffix: str) -> tuple[Table, list[Path]]:
     """The numbers of Figure 4 as a table, written with the figure, its scaled look, and the times."""
     footnotes = Footnotes()
+    plan = _shown(plan)
     panels = tuple(_panel(plan, protocol, footnotes) for protocol in plan.protocols)
     columns = tuple(
         column for task in tasks_of(plan) for column in (*(f"{_TITLES[task]} {m}" for m in _METRICS[task]), "ms")
@@ -56,6 +58,14 @@ def build_sensitivity(spec: TableSpec, plan: Plan, folder: Path, suffix: str) ->
     for protocol in plan.protocols:
         paths += _draw(plan, protocol, folder / f"fig4_{protocol.name}{suffix}")
     return table, paths
+
+
+def _shown(plan: Plan) -> Plan:
+    """The plan without protocols of which nothing is to be run and but one K is there, from another table."""
+    there = {each: {e.variant for e in plan.entries if e.protocol == each and e.record} for each in plan.protocols}
+    asked = {entry.protocol for entry in plan.entries if entry.asked}
+    told = [each for each in plan.protocols if each in asked or len(there[each]) > 1]
+    return replace(plan, protocols=told, entries=[entry for entry in plan.entries if entry.protocol in told])
 
 
 def _values(plan: Plan) -> list[str]:

@@ -62,11 +62,19 @@ class TableSpec:
 
     def protocols(self, asked: Iterable[Protocol]) -> list[Protocol]:
         """The protocols of a table with its own runs: one an item numbering; `sound` where training is timed, as
-        batches without padding are exact only there; else those asked for.
+        batches without padding are exact only there; else those asked for, see `runs_under`.
         """
         if self.numberings:
             return [with_numbering(PROTOCOLS["sound"], numbering) for numbering in self.numberings]
         return [PROTOCOLS["sound"]] if self.variants and self.variants.timed else list(asked)
+
+    def runs_under(self, asked: Iterable[Protocol]) -> list[Protocol]:
+        """The protocols under which a table's own runs are run and not only shown: `sound` alone of two, as a figure
+        over K has a run for each of its points.
+        """
+        protocols = self.protocols(asked)
+        sound = [each for each in protocols if each.name.startswith("sound")]
+        return sound if self.variants is not None and sound else protocols
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from bench.efficiency import (
 )
 from bench.explanations import TEST, VALID, train_rows
 from bench.models import Context, Pairs, Training, Validation
-from bench.progress import Progress
+from bench.progress import LoggedProgress, Progress
 from bench.protocols import Protocol
 from bench.ragged import FloatArray, IntArray, Ragged
 from bench.runs.curve import draw_curve, write_curve
@@ -32,7 +32,7 @@ from bench.runs.identity import Job
 from bench.runs.lock import locked
 from bench.runs.machine import conditions
 from bench.runs.predictions import EXPLANATIONS, write_explanations, write_per_user, write_predictions
-from bench.runs.record import Record, write_record
+from bench.runs.record import LOG, Record, write_record
 from bench.splits import Split, draw_negatives, item_numbers
 from bench.tasks import Queries, Ranking, TaskName, judge, make_queries
 
@@ -127,21 +127,21 @@ def execute(
     offline, data_dir, memory_mib: see `Context`.
     Raises what the model raises; nothing is written then but the checkpoint.
     """
-    checkpoint = runs / "checkpoints" / job.folder
+    checkpoint, logged = runs / "checkpoints" / job.folder, LoggedProgress(progress)
     if force:
         shutil.rmtree(checkpoint, ignore_errors=True)
     context = Context(
-        job.seed, device, threads, checkpoint, progress, offline=offline, data_dir=data_dir, memory_mib=memory_mib
+        job.seed, device, threads, checkpoint, logged, offline=offline, data_dir=data_dir, memory_mib=memory_mib
     )
     # Two runs that share a fit do not fit twice: the later one waits and takes the weights.
     fit_lock = locked(runs / "checkpoints" / f"fit-{job.fit_key}.lock", wait=True) if job.info.asking else nullcontext()
     with fit_lock:
-        record = _execute(job, split, runs, context, force)
+        record = _execute(job, split, runs, context, force, logged)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return record
 
 
-def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool) -> Record:
+def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool, logged: LoggedProgress) -> Record:
     reset_peak_memory()
     before = conditions()
     model: Any = job.info.build(job.settings)
@@ -169,7 +169,10 @@ def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool) 
     if job.timed:
         content["conditions"] = {"before": before, "after": conditions()}
     weights = shared.path / "weights.safetensors" if shared else Path(str(context.checkpoint)) / "best.safetensors"
-    return write_record(runs / job.folder, content, _writers(split, context, judged, answers, weights))
+    writers = _writers(split, context, judged, answers, weights)
+    if logged.log:
+        writers[LOG] = lambda path: path.write_text(logged.log, encoding="utf-8")
+    return write_record(runs / job.folder, content, writers)
 
 
 def _ask(model: Any, job: Job, split: Split, progress: Progress) -> Answers:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from bench.runs.judged import Judged
 
 LARGE = ("predictions-", "weights.")
+# What a run said while it ran.
+LOG = "log.txt"
 _FIX = "restore it, or remove its folder and run again"
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 
 import bench.progress as progress
-from bench.progress import ConsoleProgress, Progress, clock
+from bench.progress import ConsoleProgress, LoggedProgress, Progress, clock
 
 
 class Terminal(io.StringIO):
@@ -43,6 +43,17 @@ def test_plain_lines_say_what_is_left(seconds):
         "beauty: epoch 1: 2/5, about 30 s left",
         "beauty: epoch 1: 4/5, about 10 s left",
     ]
+
+
+def test_a_log_keeps_lines_with_their_seconds(seconds):
+    stream = io.StringIO()
+    logged = LoggedProgress(ConsoleProgress(stream, "beauty: "))
+    assert logged.log == ""
+    logged.line("first")
+    assert list(logged.track(seconds(2), 2, "epoch")) == [0, 1]
+    logged.line("second")
+    assert logged.log == "      0.0 s  first\n     20.0 s  second\n"
+    assert stream.getvalue() == "beauty: first\nbeauty: second\n"
 
 
 def test_quick_work_says_nothing():

@@ -204,7 +204,9 @@ def test_ways_of_asking_share_one_fit(tmp_path: Path) -> None:
     assert fitted.content["files"]["weights.safetensors"] == asked_in_words.content["files"]["weights.safetensors"]
     other = run("pod", tiny(), tmp_path, learning_rate=1e-3)
     assert "fitted_by" not in other.content
-    assert {"curve.csv", "curve.png"} <= fitted.content["files"].keys()
+    assert {"curve.csv", "curve.png", "log.txt"} <= fitted.content["files"].keys()
+    assert "epoch" in (fitted.path / "log.txt").read_text()
+    assert f"takes the weights of {fitted.path.name}" in (asked_in_words.path / "log.txt").read_text()
 
 
 def test_the_same_weights_search_freely(tmp_path: Path) -> None:

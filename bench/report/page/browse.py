@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,12 +99,19 @@ def _names(record: Record, contents: Contents) -> list[str] | None:
 def _run(contents: Contents, record: Record, rows: Sequence[int]) -> _Run | None:
     ranks, lists = {}, {}
     names = _names(record, contents)
+
+    def made(task: str) -> dict[str, list[str]] | None:
+        """As JSON keeps it: rows are texts."""
+        found = {} if names is None else _lists(record, task, [names[row] for row in rows], rows)
+        return {str(row): items for row, items in found.items()} or None
+
     for task in _TASKS:
         if task not in record.content["metrics"]:
             continue
         places = record.per_user(task)["rank"]
         ranks[task] = {row: int(places[row]) for row in rows if row < len(places)}
-        lists[task] = {} if names is None else _lists(record, task, [names[row] for row in rows], rows)
+        kept = contents.shown.of(record, task, partial(made, task)) or {}
+        lists[task] = {int(row): list(items) for row, items in kept.items()}
     return _Run(contents.label(record), ranks, lists) if ranks else None
 
 
@@ -162,19 +171,21 @@ def explanations_section(contents: Contents) -> Html | None:
     if not explaining:
         return None
     head = tag("h2", "Twenty explanations")
-    found = {contents.label(r): r.path / EXPLANATIONS for r in explaining}
-    absent = [title for title, path in found.items() if not path.exists()]
-    said = f"No sentences in the copy of these runs: {', '.join(absent)}." if absent else ""
-    tables = {title: _sentences(path) for title, path in found.items() if path.exists()}
+    said = {contents.label(r): contents.shown.of(r, "explanation", partial(_sentences, r.path)) for r in explaining}
+    absent = [title for title, told in said.items() if told is None]
+    lacking = f"No sentences in the copy of these runs: {', '.join(absent)}." if absent else ""
+    tables = {title: told for title, told in said.items() if told is not None}
     if not tables:
-        return tag("section", head, tag("p", f"Nothing to show. {said}", cls="missing"), id="explanations")
+        return tag("section", head, tag("p", f"Nothing to show. {lacking}", cls="missing"), id="explanations")
     first = next(iter(tables.values()))
     about = (
-        f"Of {len(first):,} test pairs always the same {MANY}, drawn by a fixed seed; protocol {contents.protocol}, "
-        f"one seed a model; sentences as the models wrote them, before they are cut for judging. {said}"
+        f"Of {first['n']:,} test pairs always the same {MANY}, drawn by a fixed seed; protocol {contents.protocol}, "
+        f"one seed a model; sentences as the models wrote them, before they are cut for judging. {lacking}"
     )
-    pairs = list(first)
-    shown = [_pair(pairs[row], tables) for row in drawn(len(pairs))]
+    by_pair = {
+        title: {(u, i): (text, wanted) for u, i, text, wanted in told["pairs"]} for title, told in tables.items()
+    }
+    shown = [_pair((user, item), by_pair) for user, item, *_ in first["pairs"]]
     return tag("section", head, tag("p", about), shown, id="explanations")
 
 
@@ -183,13 +194,17 @@ def _tasks_hold(record: Record, task: str) -> bool:
     return task in identity.get("tasks", ())
 
 
-def _sentences(path: Any) -> dict[tuple[str, str], tuple[str, str]]:
-    """(user, item) -> (sentence, reference), in the file's order."""
+def _sentences(folder: Path) -> dict[str, Any] | None:
+    """How many pairs a run explained; user, item, sentence and reference of the drawn ones; None without its file."""
     import pyarrow.parquet as pq
 
-    columns = pq.read_table(path, columns=["user", "item", "explanation", "reference"]).to_pydict()
-    pairs = zip(map(str, columns["user"]), map(str, columns["item"]), strict=True)
-    return dict(zip(pairs, zip(columns["explanation"], columns["reference"], strict=True), strict=True))
+    if not (folder / EXPLANATIONS).exists():
+        return None
+    names = ("user", "item", "explanation", "reference")
+    columns = pq.read_table(folder / EXPLANATIONS, columns=list(names)).to_pydict()
+    n = len(columns["user"])
+    rows = [[columns[name][row] for name in names] for row in drawn(n)]
+    return {"n": n, "pairs": [[str(user), str(item), text, wanted] for user, item, text, wanted in rows]}
 
 
 def _pair(pair: tuple[str, str], tables: Mapping[str, Mapping[tuple[str, str], tuple[str, str]]]) -> Html:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.data.catalog import DATASETS
 from bench.report.comparisons import Standing
+from bench.report.page.kept import Shown
 from bench.report.shown import brief
 from bench.report.specs import TableSpec
 from bench.report.table import Table
@@ -54,6 +55,11 @@ class Contents:
     def records(self) -> list[Record]:
         """Every run that the tables rest on, once."""
         return list({entry.record.key: entry.record for entry in self.entries if entry.record}.values())
+
+    @cached_property
+    def shown(self) -> Shown:
+        """What runs answered about the drawn users and pairs, as far as it was kept."""
+        return Shown.read(self.folder, self.plan.card.split_fingerprint)
 
     @cached_property
     def protocols_of(self) -> dict[str, list[str]]:

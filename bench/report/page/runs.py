@@ -1,4 +1,4 @@
-"""A drawer for each run: everything that its record says, and the end of the log of a run that failed."""
+"""A drawer for each run: everything that its record says, and the end of its log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.report.page.contents import Contents, duration, seconds_of
 from bench.report.page.markup import Child, Html, escape, facts, tag
 from bench.report.shown import brief
 from bench.runs.failure import Failure, failed_folder, read_failures
-from bench.runs.record import Record
+from bench.runs.record import LOG, Record
 
 LOG_LINES = 20
 # Folders of this machine tell a reader nothing and may tell too much.
@@ -38,6 +38,8 @@ def _drawer(contents: Contents, record: Record) -> Html:
         ("Environment", _pairs(content.get("environment", {}))),
     ]
     shown = [tag("div", tag("h4", title), facts(pairs)) for title, each in parts if (pairs := list(each))]
+    if (record.path / LOG).exists():
+        shown.append(tag("div", tag("h4", "Log"), _log(record.path / LOG)))
     label = f"{contents.label(record)}: {duration(fit + ask)}"
     return tag("details", tag("summary", label), tag("div", shown, cls="drawer"), id=f"run-{record.path.name}")
 
@@ -82,12 +84,14 @@ def _failure(contents: Contents, failure: Failure) -> Html:
 
 def _log(path: Path) -> Html:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        whole = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return tag("p", "Its log is not here.", cls="missing")
+    lines = whole[-LOG_LINES:]
     # Line by line, as indentation is all that escaping would take.
     shown = [Html(_indent(line) + escape(without_folders(line)) + "\n") for line in lines]
-    return tag("div", tag("p", f"The last {len(lines)} lines of its log:"), tag("pre", shown))
+    which = f"The last {len(lines)} of {len(whole)} lines of its log" if len(whole) > len(lines) else "Its log"
+    return tag("div", tag("p", f"{which}:"), tag("pre", shown))
 
 
 def _indent(line: str) -> str:

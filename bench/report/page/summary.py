@@ -199,7 +199,7 @@ def _missing(contents: Contents) -> Html:
     """Reasons, each with the models it keeps away; tables that nobody asked for."""
     reasons: dict[str, dict[str, list[str]]] = {}
     for entry in contents.entries:
-        if entry.record is None:
+        if entry.record is None and (entry.asked or not entry.variant):
             titles = reasons.setdefault(entry.obstacle or entry.reason, {})
             name = f"{entry.info.title}{variant_in_words(entry.variant)}"
             if entry.protocol.name not in titles.setdefault(name, []):

@@ -29,6 +29,7 @@ def write_page(contents: Contents, suffix: str = "") -> Path:
     """
     path = contents.folder / f"{Path(FILE).stem}{suffix}.html"
     write_text(path, page(contents))
+    contents.shown.write(contents.folder / "runs")
     return path
 
 

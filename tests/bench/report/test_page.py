@@ -19,9 +19,10 @@ from bench.options import parse
 from bench.progress import Progress
 from bench.report.build import build_table
 from bench.report.comparisons import compare
-from bench.report.files import table_rows
+from bench.report.files import table_rows, write_metrics
 from bench.report.page import Contents, write_index, write_page
 from bench.report.page.browse import MANY, drawn
+from bench.report.page.kept import SHOWN
 from bench.report.page.summary import best_and_next, ranking
 from bench.report.page.write import page
 
@@ -153,7 +154,7 @@ def test_the_summary_answers_the_first_questions(ran):
 
 def test_the_best_model_is_that_of_metrics_csv(ran):
     contents, _, out = ran
-    cli.write_metrics(contents.records, discover(), contents.plan.card, out / "metrics.csv")
+    write_metrics(contents.records, discover(), contents.plan.card, out / "metrics.csv")
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["protocol"] == "sound"]
     for standing, task in zip(contents.standings, ("sequential", "topn"), strict=True):
@@ -211,10 +212,27 @@ def test_records_alone_give_the_same_page(ran, folder, tmp_path):
     assert page(contents_of(*laid_out(folder, tmp_path, "--report-only"))) == page(contents)
 
 
-def test_a_copy_without_predictions_says_so(ran, folder, tmp_path):
+def test_a_copy_without_predictions_shows_what_was_kept(ran, folder, tmp_path):
+    contents, _, out = ran
+    write_page(contents)
+    shutil.copytree(out / "evil", tmp_path / "evil")
+    for path in tmp_path.rglob("predictions-*"):
+        path.unlink()
+    copied = contents_of(*laid_out(folder, tmp_path, "--report-only"))
+    assert page(copied) == page(contents)
+    write_page(copied)
+    assert (tmp_path / "evil" / "smoke" / SHOWN).read_bytes() == (out / "evil" / "smoke" / SHOWN).read_bytes()
+
+
+@pytest.mark.parametrize("kept", [None, "{", '{"split": "another", "runs": {"x": {"sequential": {"0": ["i"]}}}}', "[]"])
+def test_a_copy_without_predictions_says_so(ran, folder, tmp_path, kept):
     _, _, out = ran
     shutil.copytree(out / "evil", tmp_path / "evil")
     (tmp_path / "evil" / "users.json").unlink()
+    shown = tmp_path / "evil" / "smoke" / SHOWN
+    shown.unlink(missing_ok=True)
+    if kept is not None:
+        shown.write_text(kept, encoding="utf-8")
     for path in tmp_path.rglob("predictions-*"):
         path.unlink()
     read = Reader(page(contents_of(*laid_out(folder, tmp_path, "--report-only"))))

@@ -18,6 +18,7 @@ from bench.report.page.browse import explanations_section
 from bench.report.page.claims import comparisons_section, verdicts_section
 from bench.report.page.contents import Contents
 from bench.report.page.figures import figure_sections, k_curves
+from bench.report.page.runs import runs_section
 from bench.report.page.summary import summary
 from bench.report.specs import TABLES, Question, TableSpec
 from bench.report.table import Cell, Panel, Row, Table
@@ -169,11 +170,15 @@ def test_explanations_stand_beside_their_reference(tmp_path):
     assert f"Of {len(TEST_TEXTS)} test pairs" in Rows(text).text
 
 
-def test_copies_without_sentences_say_so(tmp_path):
+def test_copies_show_the_sentences_that_were_kept_or_say_so(tmp_path):
     contents = explained(tmp_path)
+    whole = explanations_section(contents)
+    contents.shown.write(contents.folder / "runs")
     for path in tmp_path.rglob(EXPLANATIONS):
         path.unlink()
-    assert "No sentences in the copy of these runs" in Rows(explanations_section(contents)).text
+    assert explanations_section(replace(contents)) == whole
+    contents.shown.path.unlink()
+    assert "No sentences in the copy of these runs" in Rows(explanations_section(replace(contents))).text
 
 
 def test_runs_that_rank_alone_have_no_such_part(contents):
@@ -225,3 +230,16 @@ def test_strategies_are_drawn_over_seconds(contents, tmp_path):
     ends = SimpleNamespace(packed=first[-1][0], mixed=second[-1][0])
     assert ends.packed < ends.mixed
     assert "Training strategies, seed 0" in part and "sample-mixed" in part
+
+
+def test_a_run_shows_the_end_of_its_log(contents, tmp_path):
+    folder = tmp_path / "caser-s0"
+    folder.mkdir()
+    for entry in contents.plan.entries:
+        if entry.info.name == "caser":
+            entry.record = replace(entry.record, path=folder)
+    lines = [f"{second}.0 s  line {second} <of> /home/someone/data/beauty.txt" for second in range(30)]
+    (folder / "log.txt").write_text("\n".join(lines), encoding="utf-8")
+    text = runs_section(contents)
+    assert "The last 20 of 30 lines of its log:" in text
+    assert "line 10 &lt;of&gt; …/beauty.txt" in text and "line 9 " not in text and "/home/" not in text
