@@ -38,15 +38,17 @@ def preset_table() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def resolve(info: ModelInfo, preset: str, dataset: str, overrides: Mapping[str, str] | None = None) -> Any:
-    """The settings record of a model: its defaults, then the preset's for its family, for it, for it on this
-    dataset, then `--set`.
+    """The settings record of a model: its defaults, then the preset's for its family, for the model whose fits it
+    shares, for it, each also on this dataset, then `--set`.
 
     overrides: setting -> text as typed. Raises UserError on an unknown setting or a value of the wrong type.
     """
     table = preset_table().get(preset, {})
     values: dict[str, Any] = {}
     families = (info.family, f"{info.family}@{dataset}")
-    for key in (*families, info.name, f"{info.name}@{dataset}"):
+    # A model that shares the fits of another has what is said of that one, or it would have fits of its own.
+    shared = (info.fits, f"{info.fits}@{dataset}") if info.fits else ()
+    for key in (*families, *shared, info.name, f"{info.name}@{dataset}"):
         for name, value in table.get(key, {}).items():
             if key in families and name not in [field.name for field in fields(info.settings)]:
                 continue  # a model of that family from elsewhere need not have the same settings

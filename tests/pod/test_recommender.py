@@ -25,6 +25,7 @@ from bench.ragged import Ragged  # noqa: E402
 from bench.runs.execute import execute, training_data  # noqa: E402
 from bench.runs.identity import canonical, job_for  # noqa: E402
 from bench.runs.record import Record  # noqa: E402
+from bench.settings import resolve  # noqa: E402
 from bench.splits import Split  # noqa: E402
 from bench.tasks import Queries, judge, make_queries  # noqa: E402
 from pod import answering  # noqa: E402
@@ -207,6 +208,16 @@ def test_ways_of_asking_share_one_fit(tmp_path: Path) -> None:
     assert {"curve.csv", "curve.png", "log.txt"} <= fitted.content["files"].keys()
     assert "epoch" in (fitted.path / "log.txt").read_text()
     assert f"takes the weights of {fitted.path.name}" in (asked_in_words.path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("dataset", ["beauty", "sports", "musical", "elsewhere"])
+@pytest.mark.parametrize("preset", ["paper", "laptop", "smoke"])
+def test_presets_leave_ways_of_asking_one_fit(preset: str, dataset: str) -> None:
+    keys = set()
+    for name in ("pod", "pod-discrete"):
+        info = discover().get(name)
+        keys.add(job_for(info, resolve(info, preset, dataset), PROTOCOLS["sound"], 0, tiny(), "tiny", preset).fit_key)
+    assert len(keys) == 1
 
 
 def test_the_same_weights_search_freely(tmp_path: Path) -> None:
