@@ -25,6 +25,9 @@ _ARITHMETIC: dict[Family, str] = {
     "standard": "figures of nltk (corpus BLEU) and rouge-score (F1)",
 }
 
+# A share of different sentences below which figures say more about the references than about the model.
+_UNIQUE, _MONOTONE = "unique sentences", 0.05
+
 
 def explanation_notes(spec: TableSpec, plan: Plan, has_paper: bool, shown: Container[str]) -> tuple[str, ...]:
     """Sentences on pairs, preset, seeds, protocols, the cut, text models, marks and the paper's figures.
@@ -43,6 +46,7 @@ def explanation_notes(spec: TableSpec, plan: Plan, has_paper: bool, shown: Conta
         seed_note(plan),
         *protocols,
         *cut_notes(plan),
+        *monotony_notes(plan, shown),
         *changed_settings(plan),
         *told,
         f"{MARKED}.",
@@ -67,3 +71,19 @@ def cut_notes(plan: Plan) -> list[str]:
         return [f"Sentences and references of every model are cut at {way}." for way in ways]
     told = "; ".join(f"at {way}: {', '.join(titles)}" for way, titles in ways.items())
     return [f"Sentences and references are not cut alike, so figures do not compare: {told}."]
+
+
+def monotony_notes(plan: Plan, shown: Container[str]) -> list[str]:
+    """A sentence on models that learn and yet say a few sentences to everybody, which such metrics do not see.
+
+    shown: the models that have a row.
+    """
+    told: dict[str, list[str]] = {}
+    for entry in plan.entries:
+        if entry.record and entry.record.judged and entry.info.family != "rule" and entry.info.name in shown:
+            figures = entry.record.judged.figures
+            share, n = figures.get(_UNIQUE, 1.0), figures["n"]
+            if share < _MONOTONE:
+                few = f"{round(share * n):,} to {n:,.0f} pairs ({entry.protocol.name}, seed {entry.seed})"
+                told.setdefault(entry.info.title, []).append(few)
+    return [f"{title} says few sentences: {', '.join(each)}; see the variety table." for title, each in told.items()]

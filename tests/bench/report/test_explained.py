@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from bench.report.explained import (
     write_intervals,
     write_record_files,
 )
+from bench.report.explanation_notes import monotony_notes
 from bench.report.files import table_rows, write_metrics, write_table
 from bench.report.latex import latex_table
 from bench.report.specs import TABLES
@@ -262,3 +264,20 @@ def test_record_files_follow_the_records_and_are_otherwise_left(split, tmp_path)
     write_record_files(other, tmp_path)
     assert ",'=SUM(A1)" in paths[1].read_text(), "no spreadsheet takes a sentence for a formula"
     assert write_record_files(replace(split, explanations=None), tmp_path / "none") == []
+
+
+def test_a_model_that_says_few_sentences_is_named():
+    def entry(title, family, share, seed=0):
+        judged = SimpleNamespace(figures={"unique sentences": share, "n": 532.0})
+        info = SimpleNamespace(title=title, family=family, name=title.lower())
+        return SimpleNamespace(record=SimpleNamespace(judged=judged), info=info, protocol=PROTOCOLS["sound"], seed=seed)
+
+    silent = SimpleNamespace(record=None)
+    entries = [entry("POD", "llm", 1 / 532), entry("PETER", "explanation", 0.4), entry("Rule", "rule", 1 / 532), silent]
+    shown = ("pod", "peter", "rule")
+    (told,) = monotony_notes(
+        SimpleNamespace(entries=[*entries, entry("POD", "llm", 5 / 532, 1), entry("P5", "llm", 0.0)]), shown
+    )
+    assert told == (
+        "POD says few sentences: 1 to 532 pairs (sound, seed 0), 5 to 532 pairs (sound, seed 1); see the variety table."
+    )
