@@ -63,14 +63,14 @@ def check_names(options: Options, registry: Registry) -> Options:
         resolve(registry.models[name], options.preset, "", settings)
     for spec in options.tables:
         if spec.variants is not None and spec.variants.setting == "prompts" and options.vectors:
-            _check_vectors(spec.variants, options, registry)
+            _check_vectors(spec, spec.variants, options, registry)
     return options
 
 
-def _check_vectors(variants: Variants, options: Options, registry: Registry) -> None:
+def _check_vectors(spec: TableSpec, variants: Variants, options: Options, registry: Registry) -> None:
     """UserError where a number of prompt vectors is more than the model takes."""
     for value in options.vectors if variants.model in registry.models else ():
-        changed = {**options.overrides.get(variants.model, {}), variants.setting: value}
+        changed = {**options.overrides_of(spec).get(variants.model, {}), variants.setting: value}
         try:
             resolve(registry.models[variants.model], options.preset, "", changed)
         except UserError as error:
