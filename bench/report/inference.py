@@ -176,10 +176,12 @@ def timing_notes(entries: list[Entry]) -> list[str]:
         f"{found[0]['users'][task]:,} {name}" for task, name in _ASKED.items() if task in found[0]["users"]
     )
     machine = found[0]["machine"]
-    loads = [repeat["load_average"][0] for each in found for repeats in each["times"].values() for repeat in repeats]
+    taken = [repeat for each in found for repeats in each["times"].values() for repeat in repeats]
+    loads = [repeat["load_average"][0] for repeat in taken]
+    shortest = min(repeat["wall"] * repeat.get("passes", 1) for repeat in taken)
     return [
-        f"ms: wall milliseconds a user (explanation: a pair), in batches, the median of {REPEATS} repeats by turns, "
-        f"warm-up not counted, over {users}; more than {UNSTEADY:.0%} between repeats is marked; "
+        f"ms: wall milliseconds a user (explanation: a pair), in batches, the median of {REPEATS} repeats by turns "
+        f"(the shortest lasted {shortest:.2g} s), warm-up not counted, over {users}; more than {UNSTEADY:.0%} between repeats is marked; "
         f"{machine['device']}, threads: {machine['threads']}, no other run of ours beside; load average "
         f"{min(loads):g} to {max(loads):g}."
     ]

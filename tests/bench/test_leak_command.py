@@ -65,6 +65,7 @@ def test_six_runs_and_no_others(podium, tmp_path):
         "leak.csv",
         "leak.tex",
         "report.html",
+        "shown.json",
     }
     assert (folder / "leak_groups.parquet").exists()
     assert "in all: 6 present; nothing is left to do" in podium("--tables", "leak", "--dry-run")[1]

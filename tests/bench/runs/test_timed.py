@@ -67,6 +67,17 @@ def test_every_way_by_turns_after_one_that_does_not_count(tmp_path, split, wante
     assert found["machine"]["device"] == "cpu" and "load_average" in found["times"]["ours topn"][0]
 
 
+def test_a_repeat_asks_until_its_time_has_passed(tmp_path, split, wanted, monkeypatch):
+    monkeypatch.setitem(timed._LEAST_S, "smoke", 0.05)
+    measure_inference([wanted], split, Means())
+    repeats = [repeat for times in read_timings(wanted.record)["times"].values() for repeat in times]
+    assert len(asked(tmp_path)) == sum(repeat["passes"] for repeat in repeats) + 4
+    for repeat in repeats:
+        assert repeat["passes"] > 1 and 0.05 <= repeat["wall"] * repeat["passes"] < 0.05 + 10 * repeat["wall"] + 0.1
+    ours = figures_of(wanted.record, "ours", "sequential")
+    assert ours is not None and (ours.encoded, ours.decoded) == (1, 3), "of one time, not of all"
+
+
 def test_nothing_is_timed_twice_and_an_interrupted_measurement_goes_on(tmp_path, split, wanted):
     measure_inference([wanted], split, Means())
     before = len(asked(tmp_path))
