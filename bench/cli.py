@@ -85,7 +85,7 @@ def lay_out(options: Options, registry: Registry, progress: Progress) -> list[Wo
     for text in options.datasets:
         card, split = _card(text, options, progress, explains)
         works.append(Work(_plan(card, options, registry), preset_folder(options.out, card.name, options.preset), split))
-        own = (spec for spec in options.tables if spec.own)
+        own = filter(options.owns, options.tables)
         works[-1].own.update({spec.number: _plan(card, options, registry, spec) for spec in own})
         if options.report_only:
             _need_runs(works[-1])
@@ -180,7 +180,7 @@ def shown_models(options: Options, spec: TableSpec | None = None) -> list[str]:
         return list(spec.models)
     known = models_of(options.tables)
     beside = (name for name in options.models or () if name not in known)
-    return [*models_of(spec for spec in options.tables if not spec.own), *beside]
+    return [*models_of(spec for spec in options.tables if not options.owns(spec)), *beside]
 
 
 def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
@@ -189,7 +189,7 @@ def look_up(work: Work, options: Options, *, replacing: bool = False) -> None:
     work.records, failures = judged_runs(_of_one_data(work, skip)), read_failures(work.runs)
     attach(work.plan, work.records, failures, shown_models(options))
     for spec in options.tables:
-        if spec.own:
+        if options.owns(spec):
             attach(work.own[spec.number], work.records, failures, shown_models(options, spec))
 
 

@@ -71,6 +71,10 @@ class Options:
     memory: float = 0.0
     compare: tuple[Path, ...] = ()
 
+    def owns(self, spec: TableSpec) -> bool:
+        """Whether a table has runs of its own: always, or by settings that are changed for it alone."""
+        return spec.own or spec.number in self.table_overrides
+
     def overrides_of(self, spec: TableSpec | None) -> dict[str, dict[str, str]]:
         """What is changed for the runs of a table; None: for those that tables share."""
         merged = {model: dict(values) for model, values in self.overrides.items()}
@@ -261,7 +265,7 @@ def _overrides(texts: Sequence[str]) -> tuple[dict[str, dict[str, str]], dict[st
         model, dot, setting = name.strip().partition(".")
         if not equals or not dot or not model or not setting:
             raise UserError(f"'{text}' has another form", "--set", "give model.setting=value")
-        if colon and not table(number.strip()).own:
+        if colon and not (table(number.strip()).own or table(number.strip()).timed):
             shares = f"table {number.strip()} shares its runs with others"
             raise UserError(shares, f"--set {text}", "leave its number out, or name a table with runs of its own")
         into = own.setdefault(number.strip(), {}) if colon else found

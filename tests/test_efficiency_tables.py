@@ -144,6 +144,19 @@ def test_a_setting_of_one_tables_runs(podium, tmp_path):
     assert "--set fig4:pod.backbone=scratch:some" in (folder / "report.html").read_text()
 
 
+def test_settings_of_the_inference_tables_runs_are_not_those_of_other_tables(podium, tmp_path):
+    words = ("--tables", "2,6", "--protocol", "sound", "--models", "pod,pod-discrete")
+    code, out, err = podium(*words, "--set", "6:pod.backbone=scratch:some")
+    assert code == 0, err
+    runs = (tmp_path / "out" / "shop" / "laptop" / "runs").glob("*/record.json")
+    found = [json.loads(path.read_text())["identity"] for path in runs]
+    # The words are asked of the same fits, so what is changed of those is changed of both.
+    expected = [("pod", "scratch:mini"), ("pod", "scratch:some"), ("pod-discrete", "scratch:some")]
+    assert sorted((each["model"], each["settings"]["backbone"]) for each in found) == expected
+    second, sixth = out.split("Table 6.")
+    assert "Settings changed" not in second and "pod.backbone=scratch:some" in sixth
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "1,,x"])
 def test_numbers_that_are_none(podium, text):
     code, _, err = podium("--tables", "fig4", "--prompt-vectors", text)

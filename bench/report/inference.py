@@ -181,7 +181,8 @@ def timing_notes(entries: list[Entry]) -> list[str]:
     shortest = min(repeat["wall"] * repeat.get("passes", 1) for repeat in taken)
     return [
         f"ms: wall milliseconds a user (explanation: a pair), in batches, the median of {REPEATS} repeats by turns "
-        f"(the shortest lasted {shortest:.2g} s), warm-up not counted, over {users}; more than {UNSTEADY:.0%} between repeats is marked; "
+        f"(the shortest lasted {shortest:.2g} s), warm-up not counted, over {users}; "
+        f"more than {UNSTEADY:.0%} between repeats is marked; "
         f"{machine['device']}, threads: {machine['threads']}, no other run of ours beside; load average "
         f"{min(loads):g} to {max(loads):g}."
     ]

@@ -191,7 +191,9 @@ def make_plan(
         if name not in registry.models:
             continue
         info = registry.models[name]
-        settings = resolve(info, preset, card.name, plan.overrides.get(name))
+        # What is changed of a model is changed of those that share its fits, or they would have fits of their own.
+        changed = {**plan.overrides.get(info.fits, {}), **plan.overrides.get(name, {})}
+        settings = resolve(info, preset, card.name, changed)
         obstacle = obstacle_of(info, card)
         for protocol in protocols:
             for seed in [0] if info.deterministic else seeds:

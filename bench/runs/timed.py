@@ -45,7 +45,7 @@ REPEATS = 3
 # Spread of the repeats, as a share of their median, above which a figure is marked.
 UNSTEADY = 0.2
 _USERS = {"smoke": 16, "laptop": 200, "paper": 1000}
-# A repeat asks again until so many seconds have passed: what lasts a tenth of one is decided by what else the system does.
+# A repeat asks again until so many seconds have passed: a shorter one is decided by what else the system does.
 _LEAST_S = {"smoke": 0.0, "laptop": 1.0, "paper": 2.0}
 _VERSION = 1
 _STREAM = 51

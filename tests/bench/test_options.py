@@ -138,6 +138,9 @@ def test_settings_of_one_tables_own_runs():
     fig4 = options.overrides_of(table("fig4"))
     assert fig4 == {"pod": {"backbone": "scratch:mini", "epochs": "6"}}
     assert options.overrides_of(None) == options.overrides_of(table("5")) == options.overrides
+    sixth = parse(["--dataset", "a", "--tables", "2,6,fig4", "--set", "6:pod.epochs=3"])
+    assert [sixth.owns(spec) for spec in sixth.tables] == [False, True, True]
+    assert [options.owns(table(number)) for number in ("6", "fig4")] == [False, True]
     with pytest.raises(UserError, match=r"--set 2:pod.epochs=6: table 2 shares its runs with others"):
         parse(["--dataset", "a", "--set", "2:pod.epochs=6"])
     with pytest.raises(UserError, match="unknown table 'fig5'; did you mean 'fig4'"):
