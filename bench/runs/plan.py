@@ -288,6 +288,13 @@ def _fits(record: Record, protocol: Protocol) -> bool:
     return all(values.get(name) == value for name, value in settings.items())
 
 
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    """How many settings, of the model and of the protocol, two identities share."""
+    return sum(
+        one[part].get(name) == value for part in ("settings", "protocol") for name, value in other[part].items()
+    )
+
+
 def obstacle_of(info: ModelInfo, card: DatasetCard) -> str:
     """Why a model cannot run on this dataset or machine, "" if it can."""
     lacking = [need for need in info.needs if need not in card.has]
@@ -303,10 +310,13 @@ def obstacle_of(info: ModelInfo, card: DatasetCard) -> str:
 
 
 def estimate_seconds(job: Job, card: DatasetCard, records: Iterable[Record]) -> float | None:
-    """A guess of a job's wall seconds: another seed's record, else measured cost of an epoch times its epochs."""
-    for record in records:
-        if record.model == job.info.name and record.content["preset"] == job.preset:
-            return sum(timing["wall_s"] for timing in record.content["timings"].values())
+    """A guess of a job's wall seconds: the record of another seed, or of the settings and protocol that are nearest, else
+    measured cost of an epoch times its epochs.
+    """
+    known = [r for r in records if r.model == job.info.name and r.content["preset"] == job.preset]
+    if known:
+        nearest = max(known, key=lambda record: _alike(record.content["identity"], job.identity))
+        return sum(timing["wall_s"] for timing in nearest.content["timings"].values())
     epochs = getattr(job.settings, "expected_epochs", None)
     cost = getattr(job.settings, "expected_epoch_cost", job.info.epoch_cost)
     if job.info.family in ("rule", "probe"):

@@ -194,6 +194,17 @@ def test_estimates(card, tmp_path):
     assert estimate_seconds(trained, card, [record]) == pytest.approx(10 * 1.0 * 18 / 1000)
 
 
+def test_the_estimate_is_that_of_the_nearest_record(card, tmp_path):
+    split = tiny_split()
+    wanted = make_job(STEPPER, split, seed=3)
+    records = []
+    for seed, changed in enumerate(({"steps": 9}, {}, {"steps": 8})):
+        record = run(make_job(STEPPER, split, seed=seed, **changed), split, tmp_path)
+        record.content["timings"] = {"fit": {"wall_s": float(10 + seed), "cpu_s": 1.0}}
+        records.append(record)
+    assert estimate_seconds(wanted, card, records) == 11.0
+
+
 def write_folder(folder, rows):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sequential.txt").write_text("".join(f"{row}\n" for row in rows))
