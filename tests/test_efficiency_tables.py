@@ -25,7 +25,7 @@ def podium(shop, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
     def command(*words):
-        begin = ["--dataset", str(shop), "--preset", "laptop", "--out", str(tmp_path / "out"), "--threads", "1"]
+        begin = ["--dataset", str(shop), "--preset", "smoke", "--out", str(tmp_path / "out"), "--threads", "1"]
         code = run_all.main([*begin, *words])
         return code, *capsys.readouterr()
 
@@ -45,7 +45,7 @@ def cells(path, **wanted):
 
 def test_training_strategies_by_hand(podium, tmp_path):
     code, out, err = podium("--tables", "5")
-    folder = tmp_path / "out" / "shop" / "laptop"
+    folder = tmp_path / "out" / "shop" / "smoke"
     assert code == 0, err
     assert "3 timed runs, 1 at a time" in err and err.count("done: pod on shop") == 3
     mixed, packed = (cells(folder / "table5.csv", model=name) for name in ("sample-mixed", "packed"))
@@ -70,12 +70,12 @@ def test_a_timed_run_refuses_company(podium, tmp_path):
     with alone():
         code, out, err = podium("--tables", "5")
     assert code == 1 and "needs the machine for itself" in err and "needs the machine for itself" in out
-    assert not list((tmp_path / "out" / "shop" / "laptop" / "runs").glob("pod-*"))
+    assert not list((tmp_path / "out" / "shop" / "smoke" / "runs").glob("pod-*"))
 
 
 def test_inference_two_ways(podium, tmp_path):
     code, out, err = podium("--tables", "6", "--protocol", "published")
-    folder = tmp_path / "out" / "shop" / "laptop"
+    folder = tmp_path / "out" / "shop" / "smoke"
     assert code == 0, err
     assert "POD, slowly" in out and "Encoded once: saved (%)" in out and "Users with the same list" in out
     assert "sequential 1,446 s with words, 1,337 s without (-7.5 %)" in out
@@ -93,13 +93,13 @@ def test_inference_two_ways(podium, tmp_path):
 def test_under_sound_the_released_way_is_timed_and_not_judged(podium, tmp_path):
     code, out, _ = podium("--tables", "6", "--protocol", "sound")
     assert code == 0 and "searches freely whatever the protocol" in out and "same list both ways" not in out
-    table = [row for row in rows(tmp_path / "out" / "shop" / "laptop" / "table6.csv") if row["title"] == "POD, slowly"]
+    table = [row for row in rows(tmp_path / "out" / "shop" / "smoke" / "table6.csv") if row["title"] == "POD, slowly"]
     assert [bool(row["value"]) for row in table] == [False, False, True] * 2
 
 
 def test_without_weights_the_times_are_missing_and_say_so(podium, tmp_path):
     assert podium("--tables", "6", "--protocol", "sound", "--models", "pod")[0] == 0
-    folder = tmp_path / "out" / "shop" / "laptop"
+    folder = tmp_path / "out" / "shop" / "smoke"
     for path in (*folder.glob("timings/*.json"), *folder.glob("runs/*/weights.safetensors")):
         path.unlink()
     code, out, err = podium("--tables", "6", "--protocol", "sound", "--models", "pod")
@@ -108,7 +108,7 @@ def test_without_weights_the_times_are_missing_and_say_so(podium, tmp_path):
 
 def test_prompt_vectors(podium, tmp_path):
     code, out, err = podium("--tables", "2,fig4", "--prompt-vectors", "10,1,3")
-    folder = tmp_path / "out" / "shop" / "laptop"
+    folder = tmp_path / "out" / "shop" / "smoke"
     assert code == 0, err
     # Figure 4 runs under sound alone; K = 3 is the protocol's own, whose run is that of Table 2.
     assert len(list((folder / "runs").glob("pod-*"))) == 2 + 2
@@ -134,7 +134,7 @@ def test_prompt_vectors(podium, tmp_path):
 def test_a_setting_of_one_tables_runs(podium, tmp_path):
     changed = "fig4:pod.backbone=scratch:some"
     code, out, err = podium("--tables", "2,fig4", "--protocol", "sound", "--prompt-vectors", "1,3", "--set", changed)
-    folder = tmp_path / "out" / "shop" / "laptop"
+    folder = tmp_path / "out" / "shop" / "smoke"
     assert code == 0, err
     assert len(list((folder / "runs").glob("pod-*"))) == 3  # K = 3 of the figure is not Table 2's run any more
     second, figure = out.split("Figure 4 in numbers.")
@@ -148,10 +148,10 @@ def test_settings_of_the_inference_tables_runs_are_not_those_of_other_tables(pod
     words = ("--tables", "2,6", "--protocol", "sound", "--models", "pod,pod-discrete")
     code, out, err = podium(*words, "--set", "6:pod.backbone=scratch:some")
     assert code == 0, err
-    runs = (tmp_path / "out" / "shop" / "laptop" / "runs").glob("*/record.json")
+    runs = (tmp_path / "out" / "shop" / "smoke" / "runs").glob("*/record.json")
     found = [json.loads(path.read_text())["identity"] for path in runs]
     # The words are asked of the same fits, so what is changed of those is changed of both.
-    expected = [("pod", "scratch:mini"), ("pod", "scratch:some"), ("pod-discrete", "scratch:some")]
+    expected = [("pod", "scratch:16x1"), ("pod", "scratch:some"), ("pod-discrete", "scratch:some")]
     assert sorted((each["model"], each["settings"]["backbone"]) for each in found) == expected
     second, sixth = out.split("Table 6.")
     assert "Settings changed" not in second and "pod.backbone=scratch:some" in sixth
@@ -165,7 +165,7 @@ def test_numbers_that_are_none(podium, text):
 
 def test_a_curve_from_before_times(podium, tmp_path):
     assert podium("--tables", "5")[0] == 0
-    runs = tmp_path / "out" / "shop" / "laptop" / "runs"
+    runs = tmp_path / "out" / "shop" / "smoke" / "runs"
     path = next(runs.glob("pod-*/curve.csv"))
     path.write_text("epoch,loss\n1.0,2.0\n")
     code, _, err = podium("--tables", "5", "--report-only")
