@@ -106,7 +106,7 @@ def interval_rows(spec: TableSpec, plan: Plan) -> Iterator[dict[str, str]]:
             seed = min(ours, default=0) if entry.info.deterministic else entry.seed
             differences = _differences(ours.get(seed), judged, family) if entry.info.name != OURS else {}
             for metric, found in estimates(judged.per_pair, judged.counts, family).items():
-                difference, p_value = map(repr, differences[metric]) if differences else ("", "")
+                difference, p_value = map(_six, differences[metric]) if differences else ("", "")
                 yield {
                     "dataset": csv_text(plan.card.name),
                     "preset": csv_text(plan.preset),
@@ -114,13 +114,18 @@ def interval_rows(spec: TableSpec, plan: Plan) -> Iterator[dict[str, str]]:
                     "model": csv_text(entry.info.name),
                     "seed": str(entry.seed),
                     "metric": metric,
-                    "value": repr(found.mean),
-                    "low": repr(found.low),
-                    "high": repr(found.high),
+                    "value": _six(found.mean),
+                    "low": _six(found.low),
+                    "high": _six(found.high),
                     "n": f"{judged.figures['n']:.0f}",
                     "pod_minus_model": difference,
                     "p_value": p_value,
                 }
+
+
+def _six(value: float) -> str:
+    """Six significant digits: those after depend on the machine that adds."""
+    return f"{value:.6g}"
 
 
 def _judged(entry: Entry) -> Judged | None:

@@ -290,9 +290,7 @@ def _fits(record: Record, protocol: Protocol) -> bool:
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
     """How many settings, of the model and of the protocol, two identities share."""
-    return sum(
-        one[part].get(name) == value for part in ("settings", "protocol") for name, value in other[part].items()
-    )
+    return sum(one[part].get(name) == value for part in ("settings", "protocol") for name, value in other[part].items())
 
 
 def obstacle_of(info: ModelInfo, card: DatasetCard) -> str:
@@ -310,8 +308,8 @@ def obstacle_of(info: ModelInfo, card: DatasetCard) -> str:
 
 
 def estimate_seconds(job: Job, card: DatasetCard, records: Iterable[Record]) -> float | None:
-    """A guess of a job's wall seconds: the record of another seed, or of the settings and protocol that are nearest, else
-    measured cost of an epoch times its epochs.
+    """A guess of a job's wall seconds: the record of the nearest settings and protocol, else measured cost of an epoch
+    times its epochs.
     """
     known = [r for r in records if r.model == job.info.name and r.content["preset"] == job.preset]
     if known:
