@@ -119,7 +119,8 @@ def _mask(real: Tensor | None, kind: torch.dtype) -> Tensor | None:
 def _self_biases(attention: Any, layout: Layout, *, causal: bool) -> list[Tensor]:
     """For each rectangle the relative position bias with its mask, broadcastable to (n, heads, width, width)."""
     widest = max(rectangle.width for rectangle in layout.rectangles)
-    whole = attention.compute_bias(widest, widest)
+    # It comes with heads innermost, and what is added to it would be laid out like that and copied at each layer.
+    whole = attention.compute_bias(widest, widest).contiguous()
     if causal:
         future = torch.ones(widest, widest, dtype=torch.bool, device=whole.device).triu(1)
         whole = whole.masked_fill(future, torch.finfo(whole.dtype).min)
