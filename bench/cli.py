@@ -111,9 +111,8 @@ def _plan(card: DatasetCard, options: Options, registry: Registry, spec: TableSp
 
 def _variants(variants: Variants, options: Options) -> Variants:
     """The runs of a table with the values asked for, or those of the preset."""
-    few = variants.few if options.preset == "smoke" else ()
     asked = options.vectors if variants.setting == "prompts" else ()
-    return replace(variants, values=asked or few or variants.values)
+    return replace(variants, values=asked or variants.usual(options.preset))
 
 
 def _card(text: str, options: Options, progress: Progress, explains: bool) -> tuple[DatasetCard, Split | None]:

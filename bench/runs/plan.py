@@ -116,6 +116,10 @@ class Variants:
     few: tuple[str, ...] = ()
     timed: bool = False
 
+    def usual(self, preset: str) -> tuple[str, ...]:
+        """The values where none are asked for."""
+        return (self.few if preset == "smoke" else ()) or self.values
+
 
 @dataclass
 class Entry:

@@ -92,7 +92,21 @@ class Contents:
         variant = "" if "" in variants or not variants else variants[0]
         served = ", ".join(self.protocols_of.get(record.key, []))
         name = str(record.content.get("title", record.model))
-        return f"{name}{variant_in_words(variant)}, {served}, seed {record.seed}"
+        changed = "".join(f", {words}" for words in self._changed.get(record.key, ()))
+        return f"{name}{variant_in_words(variant)}{changed}, {served}, seed {record.seed}"
+
+    @cached_property
+    def _changed(self) -> dict[str, list[str]]:
+        """Key of a run of a table's own settings -> what is changed for it alone, "setting=value"."""
+        shared = {entry.record.key for entry in self.plan.entries if entry.record}
+        found: dict[str, list[str]] = {}
+        for plan in self.own.values():
+            for entry in plan.entries:
+                if entry.record and entry.record.key not in shared:
+                    mine = [name for name in (entry.info.fits, entry.info.name) if name]
+                    words = [word for name in mine for word in _changed_for(plan, self.plan, name)]
+                    found.setdefault(entry.record.key, words)
+        return found
 
     @property
     def command(self) -> str:
@@ -109,10 +123,26 @@ class Contents:
             words += ["--item-numbering", self.plan.protocols[0].item_numbering]
         if self.plan.named:
             words += ["--models", ",".join(sorted(self.plan.named))]
+        words += self._values()
         words += _changes(self.plan.overrides, {}, "")
         for number, plan in self.own.items():
             words += _changes(plan.overrides, self.plan.overrides, f"{number}:")
         return shlex.join(words)
+
+    def _values(self) -> list[str]:
+        """`--prompt-vectors` where others than the preset's are shown."""
+        for spec in self.specs:
+            if spec.variants is not None and spec.variants.setting == "prompts" and spec.number in self.own:
+                values = tuple(dict.fromkeys(entry.variant for entry in self.own[spec.number].entries))
+                if values not in ((), spec.variants.usual(self.plan.preset)):
+                    return ["--prompt-vectors", ",".join(values)]
+        return []
+
+
+def _changed_for(plan: Plan, shared: Plan, model: str) -> list[str]:
+    """What a table's own plan changes of a model's settings, beside what is changed for all."""
+    known = shared.overrides.get(model, {})
+    return [f"{name}={brief(text)}" for name, text in plan.overrides.get(model, {}).items() if known.get(name) != text]
 
 
 def _changes(

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from explained_world import RECORDS, TEST_TEXTS, explained_split
-from made_up import Bench, LlmSettings, card, info
+from made_up import Bench, LlmSettings, card, info, tied
 
 from bench.metrics.significance import Effect
 from bench.report.comparisons import Comparison, Measured, Standing
@@ -52,6 +52,14 @@ class Rows(HTMLParser):
         self.text += data
         if self._inside:
             self.rows[-1][-1] += data
+
+
+def prompted(own, *, overrides=None, variants=("1", "3")):
+    """A plan of POD in which runs differ in K."""
+    made = Bench([info("pod", "POD", settings=tied("scratch:none", prompts="", epochs=9))], {"pod": own})
+    plan = replace(made.plan, overrides=overrides or {})
+    entries = [replace(entry, variant=value) for entry in plan.entries for value in variants]
+    return replace(plan, entries=entries)
 
 
 def figures(**values):
@@ -243,3 +251,23 @@ def test_a_run_shows_the_end_of_its_log(contents, tmp_path):
     text = runs_section(contents)
     assert "The last 20 of 30 lines of its log:" in text
     assert "line 10 &lt;of&gt; …/beauty.txt" in text and "line 9 " not in text and "/home/" not in text
+
+
+def test_the_command_names_the_numbers_of_vectors_where_they_are_not_the_presets(contents):
+    four = TABLES["fig4"]
+    shown = replace(contents, specs=[four], own={"fig4": prompted(0.1)})
+    assert "--prompt-vectors 1,3" in shown.command
+    usual = prompted(0.1, variants=four.variants.values)
+    assert "--prompt-vectors" not in replace(contents, specs=[four], own={"fig4": usual}).command
+
+
+def test_runs_of_a_tables_own_settings_are_called_by_them(contents):
+    changed = {"pod": {"epochs": "3"}}
+    own = prompted(0.1, overrides=changed, variants=("",))
+    shown = replace(contents, own={"6": own})
+    labels = [shown.label(entry.record) for entry in own.entries]
+    assert all(label.startswith("POD, epochs=3, ") for label in labels)
+    assert "--set 6:pod.epochs=3" in shown.command
+    # What is changed for all tables is no matter of one.
+    everywhere = replace(shown, plan=replace(contents.plan, overrides=changed))
+    assert all("epochs" not in everywhere.label(entry.record) for entry in own.entries)
