@@ -57,6 +57,7 @@ def test_training_strategies_by_hand(podium, tmp_path):
     assert (packed["Best loss"], packed["Best at, s"]) == (1.0, 2.0) and packed["Memory, MiB"] > 10
     assert "A sample costs 3.00 times as much sample-mixed as task-alternated" in out
     assert "which all reach: sample-mixed 16 s, task-alternated 6 s, packed 2 s" in out
+    assert "differ by 0.0000: so much, or less" in out
     assert "74 / 19 is 3.9" in out and "load average before" in out
     for kind in ("png", "pdf", "tex"):
         assert (folder / f"table5.{kind}").stat().st_size > 1000
