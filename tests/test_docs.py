@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import re
 import shlex
 import shutil
@@ -67,6 +68,13 @@ def test_the_figures_on_the_first_page_are_the_committed_ones():
 def _figures(rows):
     wanted = (row for row in rows if (row["protocol"], row["metric"]) == ("sound", "NDCG@10"))
     return {row["title"]: float(row["value"]) for row in wanted if row["value"]}
+
+
+def test_quoted_findings_are_sentences_of_committed_pages():
+    page = ROOT / "docs" / "AUDIT.md"
+    quoted = re.findall(r"^> (.+)$", page.read_text(encoding="utf-8"), re.M)
+    pages = [html.unescape(path.read_text(encoding="utf-8")) for path in ROOT.glob("results/*/*/report.html")]
+    assert quoted and not [sentence for sentence in quoted if not any(sentence in text for text in pages)]
 
 
 def test_there_is_a_command_for_every_folder_of_results():
