@@ -59,12 +59,25 @@ def check_names(options: Options, registry: Registry) -> Options:
                 fix = "leave it out; tables show the paper's figures of it"
                 raise UserError(f"this version has no model '{name}'", where, fix)
             registry.get(name)
+    _check_own_settings(options)
     for name, settings in (pair for each in changed for pair in each.items()):
         resolve(registry.models[name], options.preset, "", settings)
     for spec in options.tables:
         if spec.variants is not None and spec.variants.setting == "prompts" and options.vectors:
             _check_vectors(spec, spec.variants, options, registry)
     return options
+
+
+def _check_own_settings(options: Options) -> None:
+    """UserError where settings are changed for a table that is not asked for, or of a model that it has no runs of."""
+    asked = {spec.number: spec for spec in options.tables}
+    for number, models in options.table_overrides.items():
+        if number not in asked:
+            raise UserError(f"table {number} is not asked for", f"--set {number}:…", f"add {number} to --tables")
+        for model in models:
+            if model not in asked[number].models:
+                where, has = f"--set {number}:{model}.…", ", ".join(asked[number].models)
+                raise UserError(f"table {number} has no runs of '{model}'", where, f"it has those of {has}")
 
 
 def _check_vectors(spec: TableSpec, variants: Variants, options: Options, registry: Registry) -> None:

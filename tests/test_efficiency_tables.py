@@ -158,6 +158,18 @@ def test_settings_of_the_inference_tables_runs_are_not_those_of_other_tables(pod
     assert "Settings changed" not in second and "pod.backbone=scratch:some" in sixth
 
 
+@pytest.mark.parametrize(
+    ("tables", "changed", "told"),
+    [
+        ("2", "6:pod.backbone=x", "--set 6:…: table 6 is not asked for; add 6 to --tables"),
+        ("fig4", "fig4:pod-discrete.backbone=x", "table fig4 has no runs of 'pod-discrete'; it has those of pod"),
+    ],
+)
+def test_settings_for_runs_that_a_table_does_not_have(podium, tables, changed, told):
+    code, _, err = podium("--tables", tables, "--set", changed)
+    assert code == 2 and told in err and err.count("\n") == 1
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "1,,x"])
 def test_numbers_that_are_none(podium, text):
     code, _, err = podium("--tables", "fig4", "--prompt-vectors", text)
