@@ -52,16 +52,18 @@ def check_names(options: Options, registry: Registry) -> Options:
     a setting is unknown.
     """
     options = replace(options, overrides=spread(options.shorthands, options.overrides, registry))
-    changed = [options.overrides, *options.table_overrides.values()]
-    for where, names in (("--models", options.models or ()), *(("--set", each) for each in changed)):
+    changed = {"": options.overrides, **{f"{number}:": each for number, each in options.table_overrides.items()}}
+    typed = {f"--set {of}…" if of else "--set": each for of, each in changed.items()}
+    for where, names in (("--models", options.models or ()), *typed.items()):
         for name in names:
             if name not in registry.models and paper_title(name):
                 fix = "leave it out; tables show the paper's figures of it"
                 raise UserError(f"this version has no model '{name}'", where, fix)
             registry.get(name)
     _check_own_settings(options)
-    for name, settings in (pair for each in changed for pair in each.items()):
-        resolve(registry.models[name], options.preset, "", settings)
+    for of, each in changed.items():
+        for name, settings in each.items():
+            resolve(registry.models[name], options.preset, "", settings, of)
     for spec in options.tables:
         if spec.variants is not None and spec.variants.setting == "prompts" and options.vectors:
             _check_vectors(spec, spec.variants, options, registry)

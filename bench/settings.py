@@ -37,25 +37,28 @@ def preset_table() -> dict[str, dict[str, dict[str, Any]]]:
     return tomllib.loads(files("baselines").joinpath("presets.toml").read_text(encoding="utf-8"))
 
 
-def resolve(info: ModelInfo, preset: str, dataset: str, overrides: Mapping[str, str] | None = None) -> Any:
+def resolve(
+    info: ModelInfo, preset: str, dataset: str, overrides: Mapping[str, str] | None = None, table: str = ""
+) -> Any:
     """The settings record of a model: its defaults, then the preset's for its family, for the model whose fits it
     shares, for it, each also on this dataset, then `--set`.
 
-    overrides: setting -> text as typed. Raises UserError on an unknown setting or a value of the wrong type.
+    overrides: setting -> text as typed; table: "6:" where they were typed for Table 6 alone.
+    Raises UserError on an unknown setting or a value of the wrong type.
     """
-    table = preset_table().get(preset, {})
+    presets = preset_table().get(preset, {})
     values: dict[str, Any] = {}
     families = (info.family, f"{info.family}@{dataset}")
     # A model that shares the fits of another has what is said of that one, or it would have fits of its own.
     shared = (info.fits, f"{info.fits}@{dataset}") if info.fits else ()
     for key in (*families, *shared, info.name, f"{info.name}@{dataset}"):
-        for name, value in table.get(key, {}).items():
+        for name, value in presets.get(key, {}).items():
             if key in families and name not in [field.name for field in fields(info.settings)]:
                 continue  # a model of that family from elsewhere need not have the same settings
             where = f"presets.toml [{preset}.{key}] {name}"
             values[name] = conform(value, _kind_of(info.settings, name, where), where)
     for name, text in (overrides or {}).items():
-        where = f"--set {info.name}.{name}"
+        where = f"--set {table}{info.name}.{name}"
         values[name] = parse_value(text, _kind_of(info.settings, name, where), where)
     return _build(info.settings, values, f"settings of {info.name}")
 

@@ -105,6 +105,9 @@ def test_without_weights_the_times_are_missing_and_say_so(podium, tmp_path):
         path.unlink()
     code, out, err = podium("--tables", "6", "--protocol", "sound", "--models", "pod")
     assert code == 1 and "its weights are not here" in err and "not timed yet" in out
+    page = (folder / "report.html").read_text()
+    missing = page[page.index("What is missing") :]
+    assert "Times of Table 6, POD slowly, POD fast (sound): not timed yet" in missing, missing[:600]
 
 
 def test_prompt_vectors(podium, tmp_path):
@@ -162,6 +165,8 @@ def test_settings_of_the_inference_tables_runs_are_not_those_of_other_tables(pod
     ("tables", "changed", "told"),
     [
         ("2", "6:pod.backbone=x", "--set 6:…: table 6 is not asked for; add 6 to --tables"),
+        ("2,6", "6:pod.backbones=x", "--set 6:pod.backbones: unknown setting 'backbones'; did you mean 'backbone'?"),
+        ("2,6", "6:pot.backbone=x", "unknown model 'pot'; did you mean 'pod'?"),
         ("fig4", "fig4:pod-discrete.backbone=x", "table fig4 has no runs of 'pod-discrete'; it has those of pod"),
     ],
 )

@@ -49,6 +49,7 @@ _TASKS = {
     "explanation": ("Expl.", ("BLEU-4", "ROUGE-L")),
 }
 
+NOT_TIMED = "not timed yet (run without --report-only, with nothing else running)"
 _WAYS = (
     "As released: inputs repeated once a beam before the encoder, as the released code decodes; encoded once: as this "
     "suite does. What is saved is a share of the time of POD with words, and of POD as released."
@@ -141,10 +142,13 @@ def _why_empty(entries: list[Entry], way: str, plan: Plan) -> list[str]:
     texts = [*reasons(entries)]
     if plan.card.explanations_fingerprint:
         texts += [text for text in explanation_reasons(entries, plan.card) if text not in texts]
+    return [*texts, NOT_TIMED] if is_untimed(entries, way, plan) else texts
+
+
+def is_untimed(entries: list[Entry], way: str, plan: Plan) -> bool:
+    """Whether a model's runs are there and times of a task are not."""
     there = [entry for entry in entries if entry.record]
-    if there and any(first_figures(there, way, task) is None for task in tasks_of(plan)):
-        texts.append("not timed yet: run without --report-only, with nothing else running")
-    return texts
+    return bool(there) and any(first_figures(there, way, task) is None for task in tasks_of(plan))
 
 
 def _savings(spec: TableSpec, plan: Plan, times: dict[tuple[str, str], list[Cell]]) -> Iterator[Row]:

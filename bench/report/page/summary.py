@@ -5,6 +5,7 @@ Every sentence is made of the numbers below it; where there are none it says why
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ import numpy as np
 from bench.metrics.significance import TEST_NAMES, paired_test
 from bench.ragged import FloatArray
 from bench.report.comparisons import Comparison, Measured, Standing, is_ours
+from bench.report.inference import NOT_TIMED, is_untimed
 from bench.report.page.contents import SOUND, Contents, variant_in_words
 from bench.report.page.figures import devices, total_time
 from bench.report.page.markup import Child, Html, facts, listing, tag
@@ -208,12 +210,28 @@ def _missing(contents: Contents) -> Html:
     for reason, titles in reasons.items():
         names = "; ".join(f"{title} ({', '.join(protocols)})" for title, protocols in titles.items())
         lines.append(f"{names}: {reason}.")
+    lines += [f"{names}: {NOT_TIMED}." for names in _untimed(contents)]
     if contents.plan.card.no_explanations and not contents.plan.card.explanations_fingerprint:
         lines.append(f"Explanations: {contents.plan.card.no_explanations}.")
     absent = [number for number in TABLES if number not in {spec.number for spec in contents.specs}]
     if absent:
         lines.append(f"Not asked for in this report: {', '.join(map(_called, absent))}.")
     return listing(lines) or tag("p", "Nothing: every run that these tables need is here.")
+
+
+def _untimed(contents: Contents) -> Iterator[str]:
+    """What lacks times of asking, a text for each table that shows some."""
+    for spec in contents.specs:
+        plan = contents.own.get(spec.number, contents.plan)
+        lacking: dict[str, list[str]] = {}
+        for name, protocol in itertools.product(spec.timed, plan.protocols):
+            entries = plan.of(name, protocol)
+            for way, called in (entries[0].info.ways if entries else {}).items():
+                if is_untimed(entries, way, plan):
+                    lacking.setdefault(protocol.name, []).append(f"{entries[0].info.title} {called}")
+        if lacking:
+            told = "; ".join(f"{', '.join(names)} ({protocol})" for protocol, names in lacking.items())
+            yield f"Times of {_called(spec.number)}, {told}"
 
 
 def _called(number: str) -> str:
