@@ -34,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from bench.efficiency import keep_freed_memory
 from bench.ragged import Ragged
 from benchmarks.measure import Costs, figures, gigaflops
 from engine.randomness import seeded
@@ -164,6 +165,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
     """Every way of decoding one shape by turns, in this process."""
     shape = SHAPES[name]
     torch.set_num_threads(1)
+    keep_freed_memory()
     network = build_network(shape.size, shape.task)
     theirs = build_network(shape.size, shape.task, "eager")
     backbone, layout = T5Backbone(network), padded_layout(np.full(shape.users, shape.tokens), shape.tokens, "cpu")

@@ -14,12 +14,6 @@ from typing import Any
 from bench.efficiency import peak_memory_mib, timed
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# Fresh pages for every large array cost a torch program up to half of its time: all sides of a comparison keep theirs.
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_TOP_PAD_": "67108864",
-}
 
 
 @dataclass(frozen=True)
@@ -82,8 +76,8 @@ def gigaflops(product: Callable[[Any, Any], Any] | None = None, size: int = 1024
 
 
 def figures(module: str, *arguments: str) -> dict[str, Any]:
-    """What `python -m module arguments…` prints last, a line of JSON, in a process with one thread and ALLOCATOR."""
-    return json.loads(_in_new_process([sys.executable, "-m", module, *arguments], ALLOCATOR))
+    """What `python -m module arguments…` prints last, a line of JSON, in a process with one thread."""
+    return json.loads(_in_new_process([sys.executable, "-m", module, *arguments]))
 
 
 def _verdict(bar: Bar, found: Mapping[str, float]) -> str:
@@ -96,7 +90,6 @@ def _verdict(bar: Bar, found: Mapping[str, float]) -> str:
     return "met in CPU time, machine busy" if busy else "MISSED"
 
 
-def _in_new_process(command: Sequence[str], settings: Mapping[str, str] | None = None) -> str:
-    environment = {**os.environ, **ONE_THREAD, **(settings or {})}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+def _in_new_process(command: Sequence[str]) -> str:
+    done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.strip().splitlines()[-1]

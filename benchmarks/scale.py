@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.efficiency import keep_freed_memory
 from bench.errors import UserError
 from benchmarks.measure import Costs, figures
 
@@ -132,6 +133,7 @@ def measure(quick: bool, rounds: int) -> list[dict[str, Any]]:
     from benchmarks.scale_work import QUICK, Sizes, growths
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     least = LEAST / 10 if quick else LEAST
     return [asdict(grown(growth, rounds, least)) for growth in growths(QUICK if quick else Sizes())]
 

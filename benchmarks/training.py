@@ -35,6 +35,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.catalog import load_dataset, load_reviews
+from bench.efficiency import keep_freed_memory
 from bench.explanations import make_explanations
 from bench.models import Context, Pairs, Training
 from bench.protocols import PROTOCOLS
@@ -177,6 +178,7 @@ def measure(name: str, rounds: int, data_dir: Path | None) -> dict[str, Any]:
     """All ways by turns, in this process."""
     kind = KINDS[name]
     torch.set_num_threads(1)
+    keep_freed_memory()
     network, sampler = parts(kind, material(data_dir), data_dir)
     sides = {way: Side(way, network) for way in WAYS}
     first = sampler.step(0, 0)

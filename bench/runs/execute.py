@@ -17,6 +17,7 @@ from bench.efficiency import (
     Timing,
     device_peak_memory_mib,
     environment,
+    keep_freed_memory,
     peak_memory_mib,
     reset_peak_memory,
     timed,
@@ -142,6 +143,7 @@ def execute(
 
 
 def _execute(job: Job, split: Split, runs: Path, context: Context, force: bool, logged: LoggedProgress) -> Record:
+    keep_freed_memory()
     reset_peak_memory()
     before = conditions()
     model: Any = job.info.build(job.settings)

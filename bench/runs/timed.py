@@ -21,6 +21,7 @@ from bench.efficiency import (
     Timing,
     device_peak_memory_mib,
     environment,
+    keep_freed_memory,
     peak_memory_mib,
     reset_peak_memory,
     timed,
@@ -172,6 +173,7 @@ def _measure_one(job: Job, progress: Progress, *, wanted: Wanted, split: Split, 
 
 
 def _measure(wanted: Wanted, split: Split, means: Means, progress: Progress) -> None:
+    keep_freed_memory()
     job, record = wanted.job, wanted.record
     model: Any = job.info.build(job.settings)
     context = Context(

@@ -53,6 +53,37 @@ def test_the_peak_is_this_programs_and_can_be_reset():
     del held
 
 
+_TWICE = """
+import resource, sys
+import numpy as np
+from bench.efficiency import keep_freed_memory, peak_memory_mib, reset_peak_memory
+if sys.argv[1] == "kept" and not keep_freed_memory():
+    sys.exit("refused")
+faults = []
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(10 << 20)  # 80 MiB, and gone at once
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+with_it = peak_memory_mib()
+reset_peak_memory()
+print(faults[0], faults[2], with_it - peak_memory_mib())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone lets programs say what it keeps")
+def test_freed_memory_is_kept_until_the_next_run():
+    found = {}
+    for how in ("kept", "left"):
+        done = subprocess.run([sys.executable, "-c", _TWICE, how], capture_output=True, text=True)
+        if "refused" in done.stderr:
+            pytest.skip("this C library keeps no arrays of that size")
+        assert done.returncode == 0, done.stderr
+        found[how] = [float(part) for part in done.stdout.split()]
+    # Pages of 4 KiB, or 2 MiB where the system gives large ones: the later arrays lie where the first one did.
+    assert found["kept"][1] < 0.1 * found["kept"][0] and found["left"][1] > 0.5 * found["left"][0]
+    assert found["kept"][2] > 60, "what is kept is handed back when another run begins"
+
+
 def test_without_the_systems_file_the_standard_call_answers(monkeypatch):
     precise = peak_memory_mib()
     monkeypatch.setattr(efficiency, "_lines", lambda path: [])
