@@ -15,7 +15,7 @@ from pathlib import Path
 
 # What mallopt (malloc.h) calls the size from which on arrays are mapped by themselves, and what is kept at most.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-_KEPT = 1 << 30
+_KEPT = (1 << 31) - 1
 
 
 @dataclass
@@ -72,7 +72,7 @@ def reset_peak_memory() -> bool:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep memory that it frees, up to 1 GiB, for the arrays that come next; glibc alone can.
+    """Let this process keep memory that it frees, up to 2 GiB, for the arrays that come next; glibc alone can.
 
     Networks make and free arrays of megabytes at every step. Left to itself glibc hands most of that back to the
     system, which clears every page of the next array: a tenth of the CPU time of training and asking POD at

@@ -19,14 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from pod.kernels import linear
+from pod.kernels import Weights, linear
 
 # Rows of the vocabulary head are padded to whole blocks, so that searching can look at block maxima first.
 BLOCK = 64
 # Logits are made for so many users at a time that the product is fast, and normalised in pieces that stay in the cache.
-# More than 32 MB at once would cost page faults each time: the C library's allocator never keeps arrays of that size.
-_PRODUCT_BYTES, _PIECE_BYTES = 21_000_000, 6_000_000
-# A CUDA device has no such cost, and small products leave it idle.
+_PRODUCT_BYTES, _PIECE_BYTES = 84_000_000, 6_000_000
+# Small products leave a CUDA device idle.
 _CUDA_BYTES = 1_000_000_000
 
 
@@ -119,7 +118,7 @@ class Decoder:
         self.norm: Tensor = network.decoder.final_layer_norm.weight.detach()
         scaled = getattr(config, "scale_decoder_outputs", config.tie_word_embeddings)
         self.scale: float = self.width**-0.5 if scaled else 1.0
-        self.head: Tensor = _whole_blocks(network.lm_head.weight.detach())
+        self.head = Weights(_whole_blocks(network.lm_head.weight.detach()))
         blocks: list[Any] = [block.layer for block in network.decoder.block]
         self.layers = [_layer(block) for block in blocks]
         self.cross = [
@@ -127,7 +126,7 @@ class Decoder:
         ]
         self._attention = blocks[0][0].SelfAttention
         self._biases: Tensor = self.embedding.new_empty(0)
-        self._subset: tuple[Tensor, Tensor] | None = None
+        self._subset: tuple[Tensor, Weights] | None = None
 
     @torch.no_grad()
     def remember(self, encoded: Tensor, mask: Tensor | None = None) -> Memory:
@@ -188,26 +187,25 @@ class Decoder:
         Yields, until all n users are through, which they are and their (m, b, R); over the whole vocabulary
         (m, b, V'), where V' is the next multiple of BLOCK and the columns from V on are -inf.
         """
-        weight = self.head if rows is None else self._head_rows(rows)
+        head = self.head if rows is None else self._head_rows(rows)
         users, width, _ = hidden.shape
-        columns = len(weight)
+        columns = len(head)
         one = max(1, width * columns * 4)
         many = _even(users, (_CUDA_BYTES if hidden.is_cuda else _PRODUCT_BYTES) // one)
         few = many if hidden.is_cuda else max(1, _PIECE_BYTES // one)
         for start in range(0, users, many):
-            flat = hidden[start : start + many].to(weight.dtype).flatten(0, 1)
-            logits = linear(flat, weight)
+            logits = head(hidden[start : start + many].to(head.weight.dtype).flatten(0, 1))
             if rows is None and columns > self.vocabulary:
                 logits[:, self.vocabulary :] = -math.inf
             first = start
             for piece in logits.view(-1, width, columns).split(few):
-                yield slice(first, first + len(piece)), torch.log_softmax(piece, -1, dtype=torch.float32)
+                yield slice(first, first + len(piece)), _log_softmax(piece)
                 first += len(piece)
 
-    def _head_rows(self, rows: Tensor) -> Tensor:
+    def _head_rows(self, rows: Tensor) -> Weights:
         """These rows of the head; the last asked for are kept, since a search asks for the same at every step."""
         if self._subset is None or self._subset[0] is not rows:
-            self._subset = (rows, self.head.index_select(0, rows))
+            self._subset = (rows, Weights(self.head.weight.index_select(0, rows)))
         return self._subset[1]
 
     def _rows(self, state: State, parents: Tensor | None, users: int, width: int) -> Tensor | None:
@@ -267,6 +265,13 @@ def _extended(cache: Tensor, added: Tensor, rows: Tensor | None) -> Tensor:
         torch.index_select(cache.view(length * 2, old, inner), 1, rows, out=past)
     new[length] = added.view(len(added), 2, inner).transpose(0, 1)
     return new
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """In float32; on a CPU in place of the logits, which are still in the cache."""
+    if logits.is_cuda or logits.dtype != torch.float32:
+        return torch.log_softmax(logits, -1, dtype=torch.float32)
+    return torch.log_softmax(logits, -1, out=logits)
 
 
 def _even(total: int, most: int) -> int:

@@ -106,6 +106,15 @@ def test_log_probs_come_in_pieces_of_users(monkeypatch, product, piece):
     assert list(Decoder(model).log_probs(hidden[:0])) == []
 
 
+def test_logits_stay_as_they_are_in_half_precision():
+    model = network(13).bfloat16()
+    hidden = torch.randn(2, 2, 24, generator=torch.Generator().manual_seed(11)).bfloat16()
+    found = log_probs(Decoder(model), hidden)
+    assert found.dtype == torch.float32
+    expected = torch.log_softmax((hidden @ model.lm_head.weight.detach().t()).float(), -1)
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
+
+
 def test_memory_is_taken_by_user():
     decoder = Decoder(network(12))
     encoded, mask = sources(13, users=5, length=6)

@@ -15,7 +15,7 @@ from torch.nn import functional  # noqa: E402
 
 from engine.randomness import seeded  # noqa: E402
 from pod import kernels  # noqa: E402
-from pod.kernels import dropout, linear, weighted_cross_entropy  # noqa: E402
+from pod.kernels import Weights, dropout, linear, weighted_cross_entropy  # noqa: E402
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "plain"])
@@ -51,6 +51,20 @@ def test_linear_passes_over_what_is_not_learnt() -> None:
     linear(rows.detach(), weight).sum().backward()
     assert torch.allclose(rows.grad, weight.sum(0).expand(5, 8), atol=1e-6)
     assert torch.allclose(weight.grad, rows.sum(0).expand(3, 8), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:TF32")  # torch says so where flags are set on a machine without an Intel GPU
+@pytest.mark.usefixtures("every_product")
+@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (7, 16, 33), (160, 64, 4800)])
+def test_weights_laid_out_once_give_the_same_bits(n: int, d: int, m: int) -> None:
+    rows, weight = drawn(0, n, d).detach(), drawn(1, m, d).detach()
+    laid = Weights(weight)
+    expected = linear(rows, weight)
+    assert torch.allclose(expected.double(), rows.double() @ weight.double().t(), atol=1e-4)
+    assert torch.equal(laid(rows), expected) and torch.equal(laid(rows), expected) and len(laid) == m
+    assert torch.allclose(laid(rows.double().float()[:1]), expected[:1], atol=1e-5)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert torch.allclose(laid(rows), expected, atol=1e-4)
 
 
 def reference(hidden: Any, weight: Any, targets: Any, weights: Any) -> Any:
@@ -155,4 +169,5 @@ def test_onednn_is_left_alone_where_torch_has_none(monkeypatch: pytest.MonkeyPat
     assert kernels._onednn() is None
     rows, weight = drawn(0, 4, 8), drawn(1, 3, 8)
     assert torch.allclose(kernels._product(rows, weight), rows @ weight.t(), atol=1e-6)
+    assert kernels._laid_out(weight) is weight
     kernels._onednn.cache_clear()
