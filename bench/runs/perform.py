@@ -18,7 +18,7 @@ from bench.runs.identity import Job
 from bench.runs.lock import Busy, locked
 from bench.runs.machine import alone, sharing
 from bench.runs.processes import run_in_processes
-from bench.runs.record import Unwritable, read_record, sweep
+from bench.runs.record import Unwritable, read_record, sweep, timing_path
 from bench.splits import Split
 
 Guess = Callable[[Job], float | None]
@@ -111,6 +111,7 @@ def perform_one(job: Job, progress: Progress, *, split: Split, runs: Path, means
     try:
         with locked(lock_path(job, runs)), alone() if job.timed else sharing(progress):
             if means.force or read_record(runs / job.folder) is None:
+                timing_path(runs / job.folder).unlink(missing_ok=True)  # of weights that are about to be replaced
                 execute(
                     job,
                     split,

@@ -134,6 +134,11 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def timing_path(folder: Path) -> Path:
+    """Where the times of inference of a run with this folder lie."""
+    return folder.parent.parent / "timings" / f"{folder.name}.json"
+
+
 def read_record(folder: Path) -> Record | None:
     """The record in a folder, None where there is none.
 

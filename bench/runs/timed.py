@@ -37,7 +37,7 @@ from bench.runs.lock import Busy
 from bench.runs.machine import alone, conditions
 from bench.runs.perform import Means, describe
 from bench.runs.processes import run_in_processes
-from bench.runs.record import Record, whole_or_nothing
+from bench.runs.record import Record, timing_path, whole_or_nothing
 from bench.splits import Split
 from bench.tasks import TaskName, make_queries
 
@@ -86,14 +86,9 @@ class Figures:
         return self.spread <= UNSTEADY
 
 
-def timing_path(record: Record) -> Path:
-    """Where the times of a run lie."""
-    return record.path.parent.parent / "timings" / f"{record.path.name}.json"
-
-
 def read_timings(record: Record) -> dict[str, Any]:
     """What was timed of a run; {} where nothing was, or of another record."""
-    path = timing_path(record)
+    path = timing_path(record.path)
     if not path.exists():
         return {}
     try:
@@ -198,9 +193,9 @@ def _measure(wanted: Wanted, split: Split, means: Means, progress: Progress) -> 
                 if way not in answers.setdefault(task, {}):  # makes memory and kernels ready, and is compared
                     answers[task][way] = ask(asker)
                 times.append(_repeat(ask, asker, means.device, _LEAST_S.get(job.preset, _LEAST_S["laptop"])))
-                write_json(timing_path(record), found)
+                write_json(timing_path(record.path), found)
             _compare(found, job, task, answers.get(task, {}))
-    write_json(timing_path(record), found)
+    write_json(timing_path(record.path), found)
 
 
 def _repeat(ask: Callable[[Any], Any], asker: Any, device: str, least: float) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from bench.report.sensitivity import build_sensitivity
 from bench.report.specs import TABLES
 from bench.report.text import text_table
 from bench.runs.plan import Variants, attach, variant_plan
-from bench.runs.timed import timing_path, write_json
+from bench.runs.record import timing_path
+from bench.runs.timed import write_json
 
 WAYS = {"plain": "as released", "ours": "encoded once"}
 MACHINE = {"device": "cpu", "threads": 2}
@@ -37,7 +38,7 @@ def put_times(record, ways, users=10, same=None):
     """ways: way -> seconds of the three repeats, for both tasks alike."""
     times = {f"{way} {task}": list(map(repeat, walls)) for way, walls in ways.items() for task in TASKS}
     content = {"version": 1, "key": record.key, "machine": MACHINE, "users": dict.fromkeys(TASKS, users)}
-    write_json(timing_path(record), {**content, "times": times, "same": same or {}})
+    write_json(timing_path(record.path), {**content, "times": times, "same": same or {}})
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_times_are_written_a_user_and_of_one_pass(bench, tmp_path):
 def test_what_is_not_timed_says_so(bench, tmp_path):
     put_times(entry_of(bench, "pod").record, {"plain": (0.1, 0.1), "ours": (0.1, 0.1, 0.1)})
     text = text_table(build_inference(TABLES["6"], bench.plan, tmp_path, "")[0])
-    assert "not timed yet: run without --report-only" in text
+    assert "not timed yet (run without --report-only" in text
     assert first_figures([entry_of(bench, "pod")], "plain", "topn") is None, "two repeats are no measurement"
     assert first_figures([entry_of(bench, "pod")], "ours", "topn") is not None
 
@@ -113,7 +114,7 @@ def test_the_note_tells_how_times_were_taken(bench):
     entry = entry_of(bench, "pod")
     assert timing_notes([entry]) == []
     put_times(entry.record, {"ours": (0.4, 0.5, 0.6)})
-    path = timing_path(entry.record)
+    path = timing_path(entry.record.path)
     path.write_text(path.read_text().replace('"passes": 1', '"passes": 3'))
     (note,) = timing_notes([entry])
     assert "the median of 3 repeats by turns (the shortest lasted 1.2 s)" in note

@@ -19,7 +19,7 @@ from bench.progress import ConsoleProgress, Progress
 from bench.runs.failure import failed_folder, read_failures
 from bench.runs.lock import locked
 from bench.runs.perform import Means, describe, half_done, lock_path, perform
-from bench.runs.record import Unwritable, read_record, read_records
+from bench.runs.record import Unwritable, read_record, read_records, timing_path
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
@@ -110,9 +110,15 @@ def test_a_full_disk_ends_everything(split, tmp_path, monkeypatch):
 def test_what_is_there_is_not_run_again_unless_forced(split, tmp_path):
     job = make_job(STEPPER, split, trace=str(tmp_path / "trace"))
     runs = tmp_path / "runs"
+    times = timing_path(runs / job.folder)
+    times.parent.mkdir()
+    ran = []
     for force, steps in ((False, 3), (False, 3), (True, 6)):
+        times.write_text("{}")
         assert perform([job], split, runs, Means(force=force))[0].state == "done"
         assert len((tmp_path / "trace").read_text().splitlines()) == steps
+        ran.append(not times.exists())
+    assert ran == [True, False, True], "times are of the weights that were replaced"
 
 
 def test_a_run_that_another_process_is_at_is_left_to_it(split, tmp_path):

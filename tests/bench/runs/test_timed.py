@@ -14,6 +14,7 @@ from bench.progress import Progress
 from bench.runs import timed
 from bench.runs.machine import alone
 from bench.runs.perform import Means
+from bench.runs.record import timing_path
 from bench.runs.timed import (
     REPEATS,
     Wanted,
@@ -22,7 +23,6 @@ from bench.runs.timed import (
     lacking,
     measure_inference,
     read_timings,
-    timing_path,
     write_json,
 )
 
@@ -85,7 +85,7 @@ def test_nothing_is_timed_twice_and_an_interrupted_measurement_goes_on(tmp_path,
     assert len(asked(tmp_path)) == before
     found = read_timings(wanted.record)
     lost = found["times"]["ours topn"].pop()
-    write_json(timing_path(wanted.record), found)
+    write_json(timing_path(wanted.record.path), found)
     assert lacking(wanted)
     measure_inference([wanted], split, Means())
     assert asked(tmp_path)[before:] == ["ours topn"] * 2, "once to be ready, once to be timed"
@@ -97,7 +97,7 @@ def test_another_machine_begins_anew(tmp_path, split, wanted):
     found = read_timings(wanted.record)
     found["machine"]["processor"] = "another"
     found["times"]["ours topn"].pop()
-    write_json(timing_path(wanted.record), found)
+    write_json(timing_path(wanted.record.path), found)
     before = len(asked(tmp_path))
     measure_inference([wanted], split, Means())
     assert len(asked(tmp_path)) - before == 4 * (REPEATS + 1)
@@ -108,14 +108,14 @@ def test_medians_and_spread_by_hand(split, wanted):
         {"wall": wall, "cpu": 2 * wall, "peak_mib": wall, "encoded": 10, "decoded": 5} for wall in (1.0, 4.0, 2.0)
     ]
     content = {"version": 1, "key": wanted.record.key, "users": {"topn": 2}, "times": {"ours topn": repeats}}
-    write_json(timing_path(wanted.record), content)
+    write_json(timing_path(wanted.record.path), content)
     found = figures_of(wanted.record, "ours", "topn")
     assert found is not None
     assert (found.seconds, found.cpu, found.spread, found.peak_mib) == (1.0, 2.0, 1.5, 4.0) and not found.steady
     assert (found.encoded, found.decoded, found.same) == (5.0, 2.5, None)
-    write_json(timing_path(wanted.record), {**content, "key": "of another run"})
+    write_json(timing_path(wanted.record.path), {**content, "key": "of another run"})
     assert figures_of(wanted.record, "ours", "topn") is None
-    timing_path(wanted.record).write_text("{")
+    timing_path(wanted.record.path).write_text("{")
     with pytest.raises(UserError, match="not a readable file of times"):
         read_timings(wanted.record)
 
@@ -147,4 +147,4 @@ def test_a_clock_that_goes_backwards(spent):
 
 def test_the_file_is_plain_json(split, wanted):
     measure_inference([wanted], split, Means())
-    assert json.loads(timing_path(wanted.record).read_text())["version"] == 1
+    assert json.loads(timing_path(wanted.record.path).read_text())["version"] == 1
