@@ -13,6 +13,7 @@ from bench.runs.record import whole_or_nothing
 # Told apart in grey and by people who see colours otherwise (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "os^Dvx*"
+_SIGNS = "●■▲◆▼×*"
 
 
 @dataclass(frozen=True)
@@ -75,5 +76,11 @@ def _panel(left: Any, title: str, axes: Mapping[str, str], lines: Sequence[Line]
     if axes.get("from") == "zero":
         left.set_ylim(bottom=0.0)
     left.grid(alpha=0.3)
-    if len(handles) > 1 or lines[0].label:
+    if right is not None:
+        # A legend would lie on lines of either axis: labels in the lines' colours, with their markers, say the same.
+        for axis in (left, right):
+            own = [at for at, line in enumerate(lines) if line.right == (axis is right)]
+            signs = "".join(_SIGNS[at % len(_SIGNS)] for at in own)
+            axis.set_ylabel(f"{signs} {axis.get_ylabel()}", color=_COLOURS[own[0] % len(_COLOURS)] if own else "black")
+    elif len(handles) > 1 or lines[0].label:
         left.legend(handles=handles, fontsize="small", frameon=False)

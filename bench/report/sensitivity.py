@@ -141,10 +141,12 @@ def _scaled(line: Line) -> Line:
 
 
 def _times(plan: Plan, protocol: Protocol, task: str) -> Line:
-    x, y = [], []
+    """Milliseconds a query over K: medians, bars of half the range of the repeats."""
+    x, y, spread = [], [], []
     for value in _values(plan):
         found = first_figures(_entries(plan, protocol, value), OURS_WAY, task)
         if found is not None:
             x.append(float(value))
             y.append(1000.0 * found.seconds)
-    return Line("", x, y)
+            spread.append(500.0 * found.seconds * found.spread)
+    return Line("", x, y, spread)
