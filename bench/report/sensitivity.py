@@ -45,6 +45,7 @@ def build_sensitivity(spec: TableSpec, plan: Plan, folder: Path, suffix: str) ->
         *changed_settings(plan),
         *model_notes(plan.entries, None),
         *timing_notes(plan.entries),
+        "Bars in the picture: one standard deviation over seeds; of times, half the range of the repeats.",
         "The paper's Figure 4 (Sports) prints no numbers; its text says that recommendation generally grows with K "
         "and explanation is at its best at K = 1 or 3.",
         *data_notes(plan.card),
