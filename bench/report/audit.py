@@ -282,9 +282,11 @@ def questions_of(answers: Iterable[Answer]) -> list[Question]:
 def findings(question: Question, answers: Iterable[Answer]) -> list[str]:
     """The answer to a question in sentences made of the figures."""
     mine = [answer for answer in answers if answer.question == question]
-    heads = [a for a in mine if a.figure == next(each.figure for each in mine if each.model == a.model)]
+    metrics = {(answer.model, answer.task): answer.metric for answer in reversed(mine)}  # the first of each
+    heads = [answer for answer in mine if answer.metric == metrics[answer.model, answer.task]]
     sentences = [_sentence(answer, mine) for answer in heads if answer.against is not None]
-    order = _order(question, mine) if len(question.models) >= _ORDERED else []
+    # Models are put in order where what they are asked differs, not how they are made.
+    order = _order(question, mine) if any(practice.task for practice in question.practices) else []
     return order or sentences or ["No two practices have runs yet."]
 
 

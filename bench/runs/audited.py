@@ -31,7 +31,7 @@ class Question:
     """What the audit asks.
 
     name:      in files. title: as a heading.
-    models:    whose figures are shown. figures: (task, metric) of each; the first is the one that sentences tell of.
+    models:    whose figures are shown. figures: (task, metric) of each; sentences tell of the first of a task.
     practices: the first is the one that the others are set against.
     remark:    what must be known to read the answer.
     needs_explanations: it does not arise where a dataset has none.

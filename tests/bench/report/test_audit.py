@@ -120,6 +120,8 @@ def test_says_in_a_sentence_what_was_found(tmp_path):
         f"p = {p:.2g}, told apart from chance."
     )
     assert sentence in shown.notes
+    ranked = next(note for note in shown.notes if note.startswith("POD, top-N NDCG@10: "))
+    assert ranked.startswith("POD, top-N NDCG@10: 0.0000 with counted, 0.0000 with ignored: +0.0000"), "every task"
     assert "Told beforehand." in shown.notes
     assert shown.panels[0].rows[0].leads == ("ignored", "sequential HR@10")
 
@@ -160,6 +162,13 @@ def test_tells_whether_models_keep_their_order(tmp_path):
         "B, best by few (0.9000), is number 2 by all (0.3000)."
     )
     assert sentence in shown.notes
+
+
+def test_ways_of_making_models_are_told_model_by_model_however_many(tmp_path):
+    many = replace(PADDING, models=("a", "b", "c", "d"), figures=BOTH_RANKINGS[:1])
+    (shown,), _ = Audit(tmp_path, (many,), coin).build()
+    told = [note.split(",")[0] for note in shown.notes if ", sequential HR@10: " in note]
+    assert told == ["A", "B", "C", "D"] and not any("Kendall" in note for note in shown.notes)
 
 
 def test_files_hold_every_answer(tmp_path):
