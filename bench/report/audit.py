@@ -56,6 +56,8 @@ _ALPHA = 0.05
 _SEED = 6
 # Fewer models have no order worth a coefficient.
 _ORDERED = 4
+# How a sentence on a difference that chance does not explain goes on.
+TOLD_APART = ", told apart from chance"
 
 
 @dataclass(frozen=True)
@@ -294,11 +296,11 @@ def _sentence(answer: Answer, answers: list[Answer]) -> str:
     over, digits = answer.against, answer.digits
     assert over is not None
     first = answers[_first_of(answers, answers.index(answer))]
-    sure = "told apart from chance" if over.p_holm < _ALPHA else "not told apart from chance"
+    sure = TOLD_APART if over.p_holm < _ALPHA else f", not{TOLD_APART.removeprefix(',')}"
     return (
         f"{answer.title}, {answer.figure}: {fixed(answer.value, digits)} with {answer.practice.name}, "
         f"{fixed(first.value, digits)} with {first.practice.name}: {over.difference:+.{digits}f} "
-        f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}, {sure}."
+        f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}{sure}."
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.metrics.significance import TEST_NAMES, paired_test
 from bench.ragged import FloatArray
+from bench.report.audit import TOLD_APART
 from bench.report.comparisons import Comparison, Measured, Standing, is_ours
 from bench.report.inference import NOT_TIMED, is_untimed
 from bench.report.page.contents import SOUND, Contents, variant_in_words
@@ -57,7 +58,10 @@ def _audit(contents: Contents) -> list[Child]:
     """What the audit found; nothing where it is not part of the report."""
     if not contents.found:
         return []
-    rows: list[tuple[str, Child]] = [(title, " ".join(sentences)) for title, sentences in contents.found]
+    rows: list[tuple[str, Child]] = [
+        (title, listing([tag("strong", each) if TOLD_APART in each else each for each in sentences]))
+        for title, sentences in contents.found
+    ]
     return [tag("h3", "What figures hang on"), facts(rows)]
 
 

@@ -141,9 +141,12 @@ def untested(monkeypatch):
 @pytest.mark.usefixtures("untested")
 def test_the_summary_says_what_the_audit_found(contents):
     question = Question("padding", "Padding of <losses>", ("pod",), (("sequential", "HR@10"),), ())
-    found = replace(contents, found=[(question.title, ["First sentence.", "Second."])])
+    found = replace(contents, found=[(question.title, ["First sentence.", "Second, told apart from chance."])])
     read = Rows(summary(found))
-    assert "What figures hang on" in read.text and "Padding of <losses>First sentence. Second." in read.text
+    assert (
+        "What figures hang on" in read.text
+        and "Padding of <losses>First sentence.Second, told apart from chance." in read.text
+    )
     assert "What figures hang on" not in Rows(summary(contents)).text
 
 
