@@ -8,6 +8,7 @@ import os
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bench.errors import UserError
 
@@ -61,9 +62,20 @@ def fetch(name: str, file: str, offline: bool = False, base_url: str = BASE_URL)
         _download(base_url + file, folder, file)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         # requests' errors are OSErrors; pooch raises ValueError on a wrong checksum.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"cannot be downloaded ({reason})", f"{name}: {file}", fix) from error
+        raise UserError(f"cannot be downloaded ({_reason(error)})", f"{name}: {file}", fix) from error
     return folder / file
+
+
+def _reason(error: Exception) -> str:
+    """Why a download failed, in a few words: requests' own tell of its pools and retries."""
+    import requests
+
+    host = urlsplit(getattr(getattr(error, "request", None), "url", "") or "").hostname or "the server"
+    if isinstance(error, requests.Timeout):
+        return f"{host} did not answer within {_TIMEOUT:g} s"
+    if isinstance(error, requests.ConnectionError):
+        return f"{host} cannot be reached"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _download(url: str, folder: Path, file: str) -> None:

@@ -114,6 +114,23 @@ def test_unreachable(tmp_path, monkeypatch):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_server_that_is_not_there_is_named_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("PODIUM_CACHE", str(tmp_path))
+    with pytest.raises(UserError) as caught:
+        download.fetch("toys", FILE, base_url="http://127.0.0.1:9/")  # the port of a service that throws all away
+    assert "cannot be downloaded (127.0.0.1 cannot be reached); fetch " in str(caught.value)
+
+
+def test_a_server_that_does_not_answer(tmp_path, monkeypatch):
+    import socket
+
+    monkeypatch.setenv("PODIUM_CACHE", str(tmp_path))
+    monkeypatch.setattr(download, "_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError) as caught:
+        download.fetch("toys", FILE, base_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+    assert "127.0.0.1 did not answer within 0.2 s" in str(caught.value)
+
+
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("PODIUM_CACHE", str(tmp_path / "file"))
