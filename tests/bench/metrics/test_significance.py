@@ -195,3 +195,11 @@ def test_effect_by_hand():
     assert effect(values).size * np.sqrt(50) == pytest.approx(stats.ttest_1samp(values, 0).statistic)
     assert effect(np.zeros(4)).size == 0.0 and np.isnan(effect(np.full(6, 0.1)).size)
     assert np.isnan(effect(np.array([0.5])).size)
+
+
+def test_ties_that_rounding_breaks_are_ties_still():
+    rng = np.random.default_rng(3)
+    found = rng.integers(0, 20, 1000) / 30
+    jackknife = rng.random(50)
+    rounded = found * (1 + 1e-15 * rng.choice([-1, 0, 1], 1000))
+    assert np.allclose(bca_interval(rounded, 1 / 3, jackknife), bca_interval(found, 1 / 3, jackknife), atol=1e-9)
