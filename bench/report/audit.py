@@ -1,13 +1,13 @@
 """The audit: what figures change when one matter is done otherwise, with intervals, tests and a sentence each.
 
-Scores are a user's (explanations: a pair's) means over the seeds that are there; differences are paired, their p values
-of sign-flip tests, Holm-corrected over the whole table.
+Scores are a user's (explanations: a pair's) means over the seeds that are there; differences are paired by users, over
+the seeds that both sides have, their p values of sign-flip tests, Holm-corrected over the whole table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,17 @@ TOLD_APART = ", told apart from chance"
 
 @dataclass(frozen=True)
 class Against:
-    """The paired difference from the question's first practice: mean, 95 % interval, p as tested and after Holm."""
+    """The paired difference from the question's first practice: mean, 95 % interval, p as tested and after Holm.
+
+    part: the seeds that it is over, where a side has others too; else "".
+    """
 
     difference: float
     low: float
     high: float
     p: float
     p_holm: float
+    part: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,7 @@ class Answer:
     """A figure of a model under a practice.
 
     task: whose figure it is. rows: whom scores are of.
-    scores: (n,) of users or pairs, means over seeds; None where there is no run.
+    scores: (n,) of users or pairs, means over seeds; None where there is no run. per_seed: seed -> those of its run.
     value, low, high: their mean and its 95 % interval.
     against: None for the first practice, and where either side is missing or of others.
     """
@@ -89,7 +93,7 @@ class Answer:
     entries: tuple[Entry, ...]
     scores: FloatArray | None = None
     rows: tuple[Any, ...] = ()
-    seeds: int = 0
+    per_seed: Mapping[int, FloatArray] = field(default_factory=dict)
     value: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")
@@ -98,6 +102,10 @@ class Answer:
     @property
     def digits(self) -> int:
         return PERCENT_DIGITS if self.task == "explanation" else METRIC_DIGITS
+
+    @property
+    def seeds(self) -> int:
+        return len(self.per_seed)
 
     @property
     def figure(self) -> str:
@@ -131,8 +139,9 @@ def audited(questions: Iterable[Question], plan: Plan) -> list[Answer]:
             answers[at] = replace(answer, value=float(answer.scores.mean()), low=low, high=high)
     p = _tested(differences)
     corrected = holm(np.array(p, dtype=np.float64))
-    for (at, _), over, one, held in zip(pairs, differences, p, corrected.tolist(), strict=True):
-        answers[at] = replace(answers[at], against=Against(float(over.mean()), *next(spans), one, held))
+    for (at, first), over, one, held in zip(pairs, differences, p, corrected.tolist(), strict=True):
+        part = _part(answers[at], answers[first])
+        answers[at] = replace(answers[at], against=Against(float(over.mean()), *next(spans), one, held, part))
     return answers
 
 
@@ -151,14 +160,19 @@ def _asked(question: Question, plan: Plan) -> Iterator[Answer]:
 
 def _answer(answer: Answer, plan: Plan) -> Answer:
     """The answer with the scores of its runs."""
-    records = [entry.record for entry in answer.entries if entry.record]
-    found = [run for record in records if (run := _scores(record, answer.task, answer.metric, plan))]
+    there = {entry.seed: entry.record for entry in answer.entries if entry.record}
+    runs = {seed: _scores(record, answer.task, answer.metric, plan) for seed, record in there.items()}
+    found = {seed: run for seed, run in runs.items() if run}
     if not found:
         return answer
-    rows = found[0][0]
+    rows = next(iter(found.values()))[0]
     # Seeds whose sentences were cut in another way have no mean with the first.
-    alike = [scores for other, scores in found if len(other) == len(rows) and all(map(np.array_equal, other, rows))]
-    return replace(answer, scores=np.mean(alike, axis=0), rows=rows, seeds=len(alike))
+    alike = {seed: scores for seed, (other, scores) in found.items() if _same_rows(other, rows)}
+    return replace(answer, scores=np.mean(list(alike.values()), axis=0), rows=rows, per_seed=alike)
+
+
+def _same_rows(rows: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+    return len(rows) == len(others) and all(map(np.array_equal, rows, others))
 
 
 def _scores(record: Record, task: str, metric: str, plan: Plan) -> tuple[tuple[Any, ...], FloatArray] | None:
@@ -183,14 +197,25 @@ def _first_of(answers: list[Answer], at: int) -> int:
     return at
 
 
+def _shared(answer: Answer, first: Answer) -> list[int]:
+    """The seeds that both sides have: another training gives another figure, so that others do not pair."""
+    return sorted(answer.per_seed.keys() & first.per_seed.keys())
+
+
 def _paired(answer: Answer, first: Answer) -> bool:
-    same = answer.scores is not None and first.scores is not None and len(answer.rows) == len(first.rows)
-    return same and all(map(np.array_equal, answer.rows, first.rows))
+    return bool(_shared(answer, first)) and _same_rows(answer.rows, first.rows)
 
 
 def _difference(answer: Answer, first: Answer) -> FloatArray:
-    assert answer.scores is not None and first.scores is not None
-    return answer.scores - first.scores
+    found: FloatArray = np.mean([answer.per_seed[s] - first.per_seed[s] for s in _shared(answer, first)], axis=0)
+    return found
+
+
+def _part(answer: Answer, first: Answer) -> str:
+    seeds = _shared(answer, first)
+    if len(seeds) == max(answer.seeds, first.seeds):
+        return ""
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
 
 
 def _intervals(columns: list[FloatArray]) -> list[tuple[float, float]]:
@@ -253,7 +278,9 @@ def _behind(answer: Answer, plan: Plan) -> list[str]:
     """What must be said of a figure: why it is missing, and on what backbone it was made."""
     entries = list(answer.entries)
     missing = explanation_reasons(entries, plan.card) if answer.task == "explanation" else reasons(entries)
-    return [*scratch_mark(entries), *missing]
+    part = answer.against.part if answer.against else ""
+    paired = [f"difference over {part} alone, which both practices have"] if part else []
+    return [*scratch_mark(entries), *missing, *paired]
 
 
 def _notes(question: Question, plan: Plan, answers: list[Answer]) -> tuple[str, ...]:
@@ -296,10 +323,11 @@ def _sentence(answer: Answer, answers: list[Answer]) -> str:
     over, digits = answer.against, answer.digits
     assert over is not None
     first = answers[_first_of(answers, answers.index(answer))]
+    part = f" (over {over.part} alone)" if over.part else ""
     sure = TOLD_APART if over.p_holm < _ALPHA else f", not{TOLD_APART.removeprefix(',')}"
     return (
         f"{answer.title}, {answer.figure}: {fixed(answer.value, digits)} with {answer.practice.name}, "
-        f"{fixed(first.value, digits)} with {first.practice.name}: {over.difference:+.{digits}f} "
+        f"{fixed(first.value, digits)} with {first.practice.name}: {over.difference:+.{digits}f}{part} "
         f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}{sure}."
     )
 

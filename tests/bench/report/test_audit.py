@@ -105,6 +105,35 @@ def test_figures_and_differences_are_those_of_numpy_and_scipy(tmp_path):
         assert (over.low, over.high) == pytest.approx((expected.low, expected.high), abs=0.006)
 
 
+def test_a_difference_is_over_the_seeds_that_both_sides_have(tmp_path):
+    """Seed 1 of one side, which hits every user, must not pass for a difference of practices."""
+
+    def scores(model, protocol, seed):
+        if seed == 0:
+            return coin(model, protocol, 0)
+        return (np.ones(N), np.ones(N)) if protocol == "sound" else None
+
+    audit = Audit(tmp_path, (PADDING,), scores, seeds=(0, 1))
+    (shown,), answers = audit.build()
+    ignored, counted = (answer for answer in answers if answer.task == "sequential")
+    mine, theirs = coin("pod", "sound+counted-padding", 0)[0], coin("pod", "sound", 0)[0]
+    assert (ignored.seeds, counted.seeds) == (2, 1)
+    assert ignored.value == pytest.approx((theirs.mean() + 1) / 2)
+    assert counted.against.difference == pytest.approx(mine.mean() - theirs.mean())
+    assert "difference over seed 0 alone, which both practices have" in shown.footnotes
+    assert any("(over seed 0 alone)" in note for note in shown.notes)
+    assert "over seed 0 alone" in list(audit_rows(answers, audit.plan))[1]["note"]
+
+
+def test_sides_without_a_seed_in_common_have_no_difference(tmp_path):
+    def scores(model, protocol, seed):
+        return coin(model, protocol, seed) if (protocol == "sound") == (seed == 0) else None
+
+    (shown,), answers = Audit(tmp_path, (PADDING,), scores, seeds=(0, 1)).build()
+    assert all(answer.seeds == 1 and answer.against is None for answer in answers)
+    assert "No two practices have runs yet." in shown.notes
+
+
 def test_says_in_a_sentence_what_was_found(tmp_path):
     first, second = np.zeros(N), np.ones(N)
     second[: N // 2] = 0.0
