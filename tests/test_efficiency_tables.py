@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import run_all
 from bench.models import Registry
+from bench.runs.identity import canonical
 from bench.runs.machine import alone
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "bench" / "runs"))
@@ -199,3 +201,22 @@ def test_amounts_of_memory_that_are_none(podium, text):
 def test_a_memory_budget_is_named(podium, tmp_path):
     code, out, _ = podium("--tables", "5", "--memory", "0.5")
     assert code == 0 and "Memory budget 0.5 GiB: sample-mixed in at most 1 parts a step" in out
+
+
+def test_times_of_different_machines_are_marked(podium, tmp_path):
+    assert podium("--tables", "5")[0] == 0
+    folder = tmp_path / "out" / "shop" / "smoke"
+    assert "machine" not in "".join(row["note"] for row in rows(folder / "table5.csv"))
+    for path in folder.glob("runs/*/record.json"):
+        content = json.loads(path.read_text())
+        if content["identity"]["settings"]["strategy"] == "packed":
+            content["environment"] |= {"processor": "Another", "cores": "64"}
+            del content["checksum"]
+            content["checksum"] = hashlib.sha256(canonical(content)).hexdigest()
+            path.write_text(json.dumps(content))
+    code, out, err = podium("--tables", "5", "--report-only")
+    assert code == 0, err
+    notes = {row["model"]: row["note"] for row in rows(folder / "table5.csv") if row["metric"] == "Epoch, s"}
+    assert "timed on cpu (Another, 64 cores), threads: 1, other rows on another machine" in notes["packed"]
+    assert "other rows on another machine" in notes["sample-mixed"] and "Another" not in notes["sample-mixed"]
+    assert "times do not compare" in out

@@ -18,6 +18,7 @@ from bench.report.build import dataset_title, explanation_reasons, reasons
 from bench.report.figures import Line, draw_panels
 from bench.report.files import write_table
 from bench.report.inference import build_inference
+from bench.report.machines import machine_in_words, timed_apart
 from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes, seed_note
 from bench.report.published import paper_lines
 from bench.report.sensitivity import build_sensitivity
@@ -118,6 +119,7 @@ def build_training(spec: TableSpec, plan: Plan) -> Table:
         cells = [_cell([values(r, t, name) for r, t in found], digits) for digits, values in _measures()]
         cells += [_cell([r.metrics.get(task, {}).get(metric) for r, _ in found], 4) for task, metric in tested.values()]
         texts = [*scratch_mark(entries), *reasons(entries), *_unsteady(trainings[name]), *_untested(entries, plan)]
+        texts += timed_apart(_machines(entries), _machines(plan.entries))
         rows.append(Row(name, TITLES.get(name, name), tuple(cells), tuple(map(footnotes.add, texts)), "added"))
     rows += [_paper_row(line, columns) for line in paper_lines(spec.number, plan.card.name)]
     notes = (
@@ -201,6 +203,11 @@ def _cell(values: Sequence[float | None], digits: int) -> Cell:
 def _unsteady(trainings: Iterable[Training]) -> list[str]:
     worst = max((training.epoch_spread for training in trainings), default=0.0)
     return [f"unsteady: its epochs' times spread by {worst:.0%} of their median"] if worst > UNSTEADY else []
+
+
+def _machines(entries: Iterable[Entry]) -> list[tuple[int | None, str]]:
+    """Seed and machine of each run."""
+    return [(entry.seed, machine_in_words(entry.record.content)) for entry in entries if entry.record]
 
 
 def _conditions(entries: Iterable[Entry]) -> list[str]:

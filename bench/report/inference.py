@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.explanation_judge import figure
 from bench.protocols import Protocol
 from bench.report.build import cell_of, dataset_title, explanation_reasons, reasons, row_title
 from bench.report.files import csv_lines, write_table, write_text
 from bench.report.inert import csv_text
+from bench.report.machines import machine_in_words, timed_apart
 from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes, seed_note
 from bench.report.published import paper_lines
 from bench.report.specs import TableSpec
@@ -105,7 +107,7 @@ def _panel(spec: TableSpec, plan: Plan, protocol: Protocol, footnotes: Footnotes
                 cells.append(time_cell(entries, way, task))
                 times.setdefault((name, way), []).append(cells[-1])
             texts = [*scratch_mark(entries), *_why_empty(entries, way, plan)]
-            texts += unsteady_note(entries, way, plan)
+            texts += [*unsteady_note(entries, way, plan), *apart_note(entries, plan)]
             if way == "plain" and protocol.constrained:
                 texts.append("searches freely whatever the protocol, so its lists are not judged here")
             title = f"{row_title(name, entries[0].info)}, {title}"
@@ -136,6 +138,27 @@ def unsteady_note(entries: list[Entry], way: str, plan: Plan) -> list[str]:
     found = [first_figures(entries, way, task) for task in tasks_of(plan)]
     shaky = any(figures is not None and not figures.steady for figures in found)
     return [f"unsteady: repeats of its times differ by more than {UNSTEADY:.0%}"] if shaky else []
+
+
+def apart_note(entries: list[Entry], plan: Plan) -> list[str]:
+    """The footnote of a row whose times are of another machine than those of other rows."""
+    timed = [(entry.seed, _machine(found)) for entry, found in _shown_times(plan.entries)]
+    return timed_apart([(entry.seed, _machine(found)) for entry, found in _shown_times(entries)], timed)
+
+
+def _shown_times(entries: list[Entry]) -> list[tuple[Entry, dict[str, Any]]]:
+    """What was timed of each model, protocol and variant: of its first seed that has times."""
+    shown: dict[tuple[str, str, str], tuple[Entry, dict[str, Any]]] = {}
+    for entry in entries:
+        found = read_timings(entry.record) if entry.record else {}
+        if found:
+            shown.setdefault((entry.info.name, entry.protocol.name, entry.variant), (entry, found))
+    return list(shown.values())
+
+
+def _machine(timings: dict[str, Any]) -> str:
+    machine = timings["machine"]
+    return machine_in_words({"device": machine["device"], "environment": machine, "threads": machine["threads"]})
 
 
 def _why_empty(entries: list[Entry], way: str, plan: Plan) -> list[str]:
@@ -172,14 +195,15 @@ def _savings(spec: TableSpec, plan: Plan, times: dict[tuple[str, str], list[Cell
 
 def timing_notes(entries: list[Entry]) -> list[str]:
     """How times were taken."""
-    records = [entry.record for entry in entries if entry.record]
-    found = [content for content in map(read_timings, records) if content]
+    shown = _shown_times(entries)
+    found = [content for _, content in shown]
     if not found:
         return []
     users = ", ".join(
         f"{found[0]['users'][task]:,} {name}" for task, name in _ASKED.items() if task in found[0]["users"]
     )
-    machine = found[0]["machine"]
+    machines = " and ".join(sorted(set(map(_machine, found))))
+    seeds = ", ".join(map(str, sorted({entry.seed for entry, _ in shown})))
     taken = [repeat for each in found for repeats in each["times"].values() for repeat in repeats]
     loads = [repeat["load_average"][0] for repeat in taken]
     shortest = min(repeat["wall"] * repeat.get("passes", 1) for repeat in taken)
@@ -187,7 +211,7 @@ def timing_notes(entries: list[Entry]) -> list[str]:
         f"ms: wall milliseconds a user (explanation: a pair), in batches, the median of {REPEATS} repeats by turns "
         f"(the shortest lasted {shortest:.2g} s), warm-up not counted, over {users}; "
         f"more than {UNSTEADY:.0%} between repeats is marked; "
-        f"{machine['device']}, threads: {machine['threads']}, no other run of ours beside; load average "
+        f"seed: {seeds}; {machines}, no other run of ours beside; load average "
         f"{min(loads):g} to {max(loads):g}."
     ]
 

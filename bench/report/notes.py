@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Container
 
 from bench.protocols import Protocol
+from bench.report.machines import device_in_words
 from bench.report.shown import brief
 from bench.report.specs import TableSpec
 from bench.report.text_models import model_notes
@@ -119,18 +119,9 @@ def text_models_in_words(protocol: Protocol) -> str:
 
 
 def _devices(plan: Plan) -> str:
-    devices = sorted({_device(e.record.content) for e in plan.entries if e.record})
+    found = (entry.record.content for entry in plan.entries if entry.record)
+    devices = sorted({device_in_words(str(each["device"]), each.get("environment", {})) for each in found})
     return f"Device: {' and '.join(devices)}." if devices else "Device: none yet."
-
-
-def _device(content: Mapping[str, Any]) -> str:
-    """The device of a record with the name of what computed there."""
-    device, machine = str(content["device"]), content.get("environment", {})
-    if device == "cpu":
-        name = f"{machine['processor']}, {machine['cores']} cores" if "processor" in machine else ""
-    else:
-        name = machine.get("gpu", "")
-    return f"{device} ({name})" if name else device
 
 
 def seed_note(plan: Plan) -> str:

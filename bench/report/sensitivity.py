@@ -14,7 +14,15 @@ from bench.protocols import Protocol
 from bench.report.build import cell_of, dataset_title, explanation_reasons, reasons
 from bench.report.figures import Line, PanelOf, draw_panels
 from bench.report.files import write_table
-from bench.report.inference import first_figures, tasks_of, time_cell, timing_notes, unsteady_note, write_times
+from bench.report.inference import (
+    apart_note,
+    first_figures,
+    tasks_of,
+    time_cell,
+    timing_notes,
+    unsteady_note,
+    write_times,
+)
 from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes, seed_note
 from bench.report.specs import TableSpec
 from bench.report.table import Cell, Footnotes, Panel, Row, Table
@@ -92,7 +100,7 @@ def _panel(plan: Plan, protocol: Protocol, footnotes: Footnotes) -> Panel:
         texts = [*scratch_mark(entries), *reasons(entries)]
         if plan.card.explanations_fingerprint:
             texts += [text for text in explanation_reasons(entries, plan.card) if text not in texts]
-        texts += unsteady_note(entries, OURS_WAY, plan)
+        texts += [*unsteady_note(entries, OURS_WAY, plan), *apart_note(entries, plan)]
         rows.append(Row(f"K={value}", f"K = {value}", tuple(cells), tuple(map(footnotes.add, texts)), "added"))
     return Panel(protocol.name, tuple(rows))
 

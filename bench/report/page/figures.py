@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.report.figures import Line
+from bench.report.machines import machine_in_words
 from bench.report.page.chart import bar, line_chart
 from bench.report.page.contents import Contents, curve_of, duration, seconds_of
 from bench.report.page.markup import Html, grid, tag
@@ -64,16 +65,7 @@ def _times(contents: Contents) -> list[Html | None]:
 
 def devices(records: Sequence[Record]) -> list[str]:
     """What runs ran on, each machine once, in words."""
-    found = []
-    for record in records:
-        content = record.content
-        environment = content.get("environment", {})
-        device = str(content.get("device", "an unknown device"))
-        chip = environment.get("gpu") if device.startswith("cuda") else environment.get("processor")
-        cores = f", {environment['cores']} cores" if "cores" in environment else ""
-        threads = f", threads: {content['threads']}" if "threads" in content else ""
-        found.append(f"{device}{f' ({chip}{cores})' if chip else ''}{threads}")
-    return sorted(set(found))
+    return sorted({machine_in_words(record.content) for record in records})
 
 
 def _padding(contents: Contents) -> list[Html | None]:

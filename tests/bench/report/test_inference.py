@@ -34,10 +34,15 @@ def repeat(wall, passes=1, load=0.5):
     }
 
 
-def put_times(record, ways, users=10, same=None):
+def put_times(record, ways, users=10, same=None, machine=None):
     """ways: way -> seconds of the three repeats, for both tasks alike."""
     times = {f"{way} {task}": list(map(repeat, walls)) for way, walls in ways.items() for task in TASKS}
-    content = {"version": 1, "key": record.key, "machine": MACHINE, "users": dict.fromkeys(TASKS, users)}
+    content = {
+        "version": 1,
+        "key": record.key,
+        "machine": {**MACHINE, **(machine or {})},
+        "users": dict.fromkeys(TASKS, users),
+    }
     write_json(timing_path(record.path), {**content, "times": times, "same": same or {}})
 
 
