@@ -9,7 +9,8 @@ from pathlib import Path
 from bench.models import Registry
 from bench.options import Options
 from bench.protocols import PROTOCOLS
-from bench.report.audit import build_audit, findings, questions_of, write_audit
+from bench.report.audit import build_audit, findings, questions_of
+from bench.report.audit_files import write_audit
 from bench.report.build import build_table
 from bench.report.comparisons import Standing, compare, star_note, stars, write_comparisons
 from bench.report.efficiency import build_efficiency

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,6 @@ from bench.explanation_judge import figure
 from bench.metrics.significance import TEST_NAMES, holm, mean_intervals, paired_test
 from bench.ragged import FloatArray
 from bench.report.build import dataset_title, explanation_reasons, reasons, row_title
-from bench.report.files import csv_lines, write_text
-from bench.report.inert import csv_text
-from bench.report.latex import latex_table
 from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes
 from bench.report.specs import TableSpec
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, Cell, Footnotes, Panel, Row, Table, fixed
@@ -29,27 +25,6 @@ from bench.runs.audited import Practice, Question
 from bench.runs.plan import Entry, Plan
 from bench.runs.record import Record
 
-AUDIT_COLUMNS = (
-    "dataset",
-    "preset",
-    "question",
-    "model",
-    "task",
-    "metric",
-    "practice",
-    "value",
-    "low",
-    "high",
-    "against",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p",
-    "p_holm",
-    "n_users",
-    "n_seeds",
-    "note",
-)
 COLUMNS = ("Figure", "from", "to", "Difference", "from", "to", "p")
 _TASKS = {"sequential": "sequential", "topn": "top-N", "explanation": "explanation"}
 _ALPHA = 0.05
@@ -65,6 +40,7 @@ class Against:
     """The paired difference from the question's first practice: mean, 95 % interval, p as tested and after Holm.
 
     part: the seeds that it is over, where a side has others too; else "".
+    by_seed: the mean difference of each of these seeds, in order.
     """
 
     difference: float
@@ -73,6 +49,12 @@ class Against:
     p: float
     p_holm: float
     part: str = ""
+    by_seed: tuple[float, ...] = ()
+
+    @property
+    def of_one_sign(self) -> bool:
+        """Whether no seed's difference is opposite to another's."""
+        return min(self.by_seed, default=0.0) >= 0.0 or max(self.by_seed, default=0.0) <= 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +122,10 @@ def audited(questions: Iterable[Question], plan: Plan) -> list[Answer]:
     p = _tested(differences)
     corrected = holm(np.array(p, dtype=np.float64))
     for (at, first), over, one, held in zip(pairs, differences, p, corrected.tolist(), strict=True):
-        part = _part(answers[at], answers[first])
-        answers[at] = replace(answers[at], against=Against(float(over.mean()), *next(spans), one, held, part))
+        low, high = next(spans)
+        part, by_seed = _part(answers[at], answers[first]), _by_seed(answers[at], answers[first])
+        found = Against(float(over.mean()), low, high, one, held, part, by_seed)
+        answers[at] = replace(answers[at], against=found)
     return answers
 
 
@@ -211,6 +195,10 @@ def _difference(answer: Answer, first: Answer) -> FloatArray:
     return found
 
 
+def _by_seed(answer: Answer, first: Answer) -> tuple[float, ...]:
+    return tuple(float((answer.per_seed[s] - first.per_seed[s]).mean()) for s in _shared(answer, first))
+
+
 def _part(answer: Answer, first: Answer) -> str:
     seeds = _shared(answer, first)
     if len(seeds) == max(answer.seeds, first.seeds):
@@ -270,11 +258,11 @@ def _row(answer: Answer, plan: Plan, footnotes: Footnotes) -> Row:
     if over is not None:
         cells[3:] = [Cell(each, digits=digits) for each in (over.difference, over.low, over.high)]
         cells.append(Cell(over.p_holm, digits=METRIC_DIGITS))
-    notes = tuple(map(footnotes.add, _behind(answer, plan)))
+    notes = tuple(map(footnotes.add, behind(answer, plan)))
     return Row(answer.model, answer.title, tuple(cells), notes, "added", leads=(answer.practice.name, answer.figure))
 
 
-def _behind(answer: Answer, plan: Plan) -> list[str]:
+def behind(answer: Answer, plan: Plan) -> list[str]:
     """What must be said of a figure: why it is missing, and on what backbone it was made."""
     entries = list(answer.entries)
     missing = explanation_reasons(entries, plan.card) if answer.task == "explanation" else reasons(entries)
@@ -325,10 +313,14 @@ def _sentence(answer: Answer, answers: list[Answer]) -> str:
     first = answers[_first_of(answers, answers.index(answer))]
     part = f" (over {over.part} alone)" if over.part else ""
     sure = TOLD_APART if over.p_holm < _ALPHA else f", not{TOLD_APART.removeprefix(',')}"
+    if over.p_holm < _ALPHA and not over.of_one_sign:
+        sure = ", apart over users but of either sign over seeds"
+    by_seed = ", ".join(f"{each:+.{digits}f}" for each in over.by_seed)
     return (
         f"{answer.title}, {answer.figure}: {fixed(answer.value, digits)} with {answer.practice.name}, "
         f"{fixed(first.value, digits)} with {first.practice.name}: {over.difference:+.{digits}f}{part} "
-        f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}{sure}."
+        f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}{sure}"
+        f"{f' (by seed {by_seed})' if len(over.by_seed) > 1 else ''}."
     )
 
 
@@ -353,36 +345,3 @@ def _order(question: Question, answers: list[Answer]) -> list[str]:
         f"{seconds[best].title}, best by {second} ({fixed(seconds[best].value)}), is number {place} by {first} "
         f"({fixed(firsts[best].value)})."
     ]
-
-
-def write_audit(tables: Iterable[Table], answers: Iterable[Answer], plan: Plan, folder: Path) -> list[Path]:
-    """Write audit.csv and a LaTeX table a question; returns their paths."""
-    paths = [folder / "audit.csv"]
-    write_text(paths[0], csv_lines(AUDIT_COLUMNS, audit_rows(answers, plan)))
-    for table in tables:
-        paths.append(folder / f"{table.number}.tex")
-        write_text(paths[-1], latex_table(table))
-    return paths
-
-
-def audit_rows(answers: Iterable[Answer], plan: Plan) -> Iterator[dict[str, str]]:
-    """One row a figure, see `Answer`; ROUGE-L in percent, six digits, empty where missing."""
-    for answer in answers:
-        over = answer.against
-        span = {"value": answer.value, "low": answer.low, "high": answer.high} if answer.seeds else {}
-        far = {} if over is None else {"difference": over.difference, "difference_low": over.low}
-        far |= {} if over is None else {"difference_high": over.high, "p": over.p, "p_holm": over.p_holm}
-        yield {
-            "dataset": csv_text(plan.card.name),
-            "preset": csv_text(plan.preset),
-            "question": answer.question.name,
-            "model": csv_text(answer.model),
-            "task": answer.task,
-            "metric": answer.metric,
-            "practice": answer.practice.name,
-            "against": "" if over is None else answer.question.practices[0].name,
-            **{name: f"{value:.6g}" for name, value in {**span, **far}.items()},
-            "n_users": str(len(answer.scores)) if answer.scores is not None else "",
-            "n_seeds": str(answer.seeds or ""),
-            "note": csv_text("; ".join(_behind(answer, plan))),
-        }

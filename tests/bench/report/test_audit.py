@@ -17,7 +17,8 @@ from bench.errors import UserError
 from bench.metrics.significance import holm, mean_intervals, sign_flip
 from bench.models import Registry
 from bench.protocols import PROTOCOLS, sound_but
-from bench.report.audit import AUDIT_COLUMNS, audit_rows, build_audit, write_audit
+from bench.report.audit import build_audit
+from bench.report.audit_files import AUDIT_COLUMNS, audit_rows, write_audit
 from bench.report.specs import EXTRA_TABLES, TABLES, TableSpec, table
 from bench.report.text import text_table
 from bench.runs.audited import Practice, Question, audit_plan
@@ -155,6 +156,36 @@ def test_says_in_a_sentence_what_was_found(tmp_path):
     assert shown.panels[0].rows[0].leads == ("ignored", "sequential HR@10")
 
 
+def share(hits):
+    """Scores of which so many users have 1."""
+    return (np.arange(N) < hits).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("hits", "told"),
+    [
+        ((150, 90), ", told apart from chance (by seed +0.5000, +0.3000)."),
+        ((150, 0), ", told apart from chance (by seed +0.5000, +0.0000)."),
+        ((240, -30), ", apart over users but of either sign over seeds (by seed +0.8000, -0.1000)."),
+        ((15, -15), ", not told apart from chance (by seed +0.0500, -0.0500)."),
+    ],
+)
+def test_a_difference_over_several_seeds_is_told_of_each(tmp_path, hits, told):
+    """Chance of training is not chance of users: a seed more may turn a difference round."""
+
+    def scores(model, protocol, seed):
+        more = max(hits[seed], 0) if protocol != "sound" else max(-hits[seed], 0)
+        return share(more), share(more)
+
+    audit = Audit(tmp_path, (PADDING,), scores, seeds=(0, 1))
+    (shown,), answers = audit.build()
+    (sentence,) = (note for note in shown.notes if note.startswith("POD, sequential HR@10: "))
+    assert sentence.endswith(told)
+    row = list(audit_rows(answers, audit.plan))[1]
+    least, most = (float(row[f"difference_{side}_seed"]) for side in ("least", "most"))
+    assert (least, most) == pytest.approx((min(hits) / N, max(hits) / N))
+
+
 def test_equal_runs_are_not_told_apart(tmp_path):
     same = coin("pod", "sound", 0)
     (shown,), answers = Audit(tmp_path, (PADDING,), lambda *_: same).build()
@@ -210,6 +241,7 @@ def test_files_hold_every_answer(tmp_path):
     assert len(rows) == len(answers) == 4 + 8
     assert [row["task"] for row in rows[4:6]] == ["sequential", "topn"]
     assert float(rows[1]["difference"]) == pytest.approx(answers[1].against.difference, rel=1e-5)
+    assert rows[1]["difference_least_seed"] == "", "one seed has no spread"
 
 
 def test_scores_of_other_users_are_refused(tmp_path):
