@@ -28,7 +28,6 @@ from bench.runs.outside_sentences import judge_sentence_file
 from bench.runs.perform import Means, Outcome, perform
 from bench.runs.plan import (
     DatasetCard,
-    Entry,
     Plan,
     Variants,
     attach,
@@ -38,7 +37,7 @@ from bench.runs.plan import (
     variant_plan,
 )
 from bench.runs.record import Record, read_records
-from bench.runs.timed import OURS_WAY, Wanted, lacking, measure_inference
+from bench.runs.timed import OURS_WAY, Wanted, lacking, measure_inference, to_time
 from bench.runs.workspace import card_path, prepare, preset_folder
 from bench.scoring import sentence_text, verdict_json, verdict_text
 from bench.settings import resolve
@@ -258,22 +257,26 @@ def run_plan(work: Work, options: Options, progress: Progress) -> list[Outcome]:
 
 
 def wanted_times(work: Work, options: Options) -> list[Wanted]:
-    """The finished runs whose inference the tables show times of: all ways for Table 6, ours for Figure 4."""
-    ways: dict[str, tuple[Entry, set[str]]] = {}
+    """The finished runs whose inference the tables show times of: all ways for Table 6, ours for Figure 4.
+
+    Of several seeds one is shown, and so one is timed: one that has times, else the first that has weights.
+    """
+    wanted: dict[str, Wanted] = {}
     for spec in options.tables:
         plan = work.own.get(spec.number, work.plan)
+        shown = spec.timed or (spec.variants and spec.variants.setting == "prompts" and (spec.variants.model,)) or ()
+        rows: dict[tuple[str, str, str], list[Wanted]] = {}
         for entry in plan.entries:
-            shown = (
-                spec.timed or (spec.variants and spec.variants.setting == "prompts" and (spec.variants.model,)) or ()
-            )
-            if entry.asked and entry.record is not None and entry.job is not None and entry.info.name in shown:
-                found = ways.setdefault(entry.job.key, (entry, set()))[1]
-                found.update(entry.info.ways if spec.timed else {OURS_WAY} & set(entry.info.ways))
-    return [
-        Wanted(entry.job, entry.record, tuple(way for way in entry.info.ways if way in found))
-        for entry, found in ways.values()
-        if entry.job is not None and entry.record is not None and found
-    ]
+            asked = tuple(way for way in entry.info.ways if spec.timed or way == OURS_WAY)
+            if entry.asked and entry.record and entry.job and entry.info.name in shown and asked:
+                row = rows.setdefault((entry.info.name, entry.protocol.name, entry.variant), [])
+                row.append(Wanted(entry.job, entry.record, asked))
+        for each in map(to_time, rows.values()):
+            known = wanted.get(each.job.key)
+            # Ways of Figure 4 are among those of Table 6.
+            if known is None or len(each.ways) > len(known.ways):
+                wanted[each.job.key] = each
+    return list(wanted.values())
 
 
 def _cutter(options: Options, download: bool = True) -> Cutter:

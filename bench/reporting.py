@@ -12,7 +12,8 @@ from bench.protocols import PROTOCOLS
 from bench.report.audit import build_audit, findings, questions_of
 from bench.report.audit_files import write_audit
 from bench.report.build import build_table
-from bench.report.comparisons import Standing, compare, star_note, stars, write_comparisons
+from bench.report.comparison_files import write_comparisons
+from bench.report.comparisons import Standing, compare, star_note, stars
 from bench.report.efficiency import build_efficiency
 from bench.report.explained import SAMPLE, STATISTICS, build_variety, record_text, write_intervals
 from bench.report.files import write_free_search, write_metrics, write_table

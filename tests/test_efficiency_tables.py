@@ -220,3 +220,21 @@ def test_times_of_different_machines_are_marked(podium, tmp_path):
     assert "timed on cpu (Another, 64 cores), threads: 1, other rows on another machine" in notes["packed"]
     assert "other rows on another machine" in notes["sample-mixed"] and "Another" not in notes["sample-mixed"]
     assert "times do not compare" in out
+
+
+def test_of_several_seeds_one_is_timed_and_shown(podium, tmp_path):
+    """Times of other seeds stand nowhere, so that they are not taken, nor missed where weights are gone."""
+    words = ("--tables", "6", "--protocol", "sound", "--models", "pod", "--seeds", "0,1")
+    code, out, err = podium(*words)
+    folder = tmp_path / "out" / "shop" / "smoke"
+    assert code == 0 and err.count("timing the inference of") == 1
+    (times,) = folder.glob("timings/*.json")
+    assert "-s0-" in times.name and "seed: 0;" in out
+    for path in folder.glob("runs/pod-s1-*/weights.safetensors"):
+        path.unlink()
+    assert podium(*words)[0] == 0, "seed 0 has times"
+    times.unlink()
+    for path in folder.glob("runs/pod-s0-*/weights.safetensors"):
+        path.unlink()
+    code, _, err = podium(*words)
+    assert code == 1 and err.count("its weights are not here") == 1

@@ -18,6 +18,7 @@ from bench.metrics.significance import TEST_NAMES, holm, mean_intervals, paired_
 from bench.ragged import FloatArray
 from bench.report.build import dataset_title, explanation_reasons, reasons, row_title
 from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes
+from bench.report.seeds import of_one_sign, seeds_in_words
 from bench.report.specs import TableSpec
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, Cell, Footnotes, Panel, Row, Table, fixed
 from bench.report.text_models import model_notes, scratch_mark
@@ -50,11 +51,6 @@ class Against:
     p_holm: float
     part: str = ""
     by_seed: tuple[float, ...] = ()
-
-    @property
-    def of_one_sign(self) -> bool:
-        """Whether no seed's difference is opposite to another's."""
-        return min(self.by_seed, default=0.0) >= 0.0 or max(self.by_seed, default=0.0) <= 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,14 +309,13 @@ def _sentence(answer: Answer, answers: list[Answer]) -> str:
     first = answers[_first_of(answers, answers.index(answer))]
     part = f" (over {over.part} alone)" if over.part else ""
     sure = TOLD_APART if over.p_holm < _ALPHA else f", not{TOLD_APART.removeprefix(',')}"
-    if over.p_holm < _ALPHA and not over.of_one_sign:
-        sure = ", apart over users but of either sign over seeds"
-    by_seed = ", ".join(f"{each:+.{digits}f}" for each in over.by_seed)
+    if over.p_holm < _ALPHA and not of_one_sign(over.by_seed):
+        sure = ", apart by the test but of either sign over seeds"
     return (
         f"{answer.title}, {answer.figure}: {fixed(answer.value, digits)} with {answer.practice.name}, "
         f"{fixed(first.value, digits)} with {first.practice.name}: {over.difference:+.{digits}f}{part} "
         f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}{sure}"
-        f"{f' (by seed {by_seed})' if len(over.by_seed) > 1 else ''}."
+        f"{seeds_in_words(over.by_seed, digits)}."
     )
 
 

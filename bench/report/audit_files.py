@@ -9,6 +9,7 @@ from bench.report.audit import Answer, behind
 from bench.report.files import csv_lines, write_text
 from bench.report.inert import csv_text
 from bench.report.latex import latex_table
+from bench.report.seeds import seed_range
 from bench.report.table import Table
 from bench.runs.plan import Plan
 
@@ -54,8 +55,7 @@ def audit_rows(answers: Iterable[Answer], plan: Plan) -> Iterator[dict[str, str]
         span = {"value": answer.value, "low": answer.low, "high": answer.high} if answer.seeds else {}
         far = {} if over is None else {"difference": over.difference, "difference_low": over.low}
         far |= {} if over is None else {"difference_high": over.high, "p": over.p, "p_holm": over.p_holm}
-        if over is not None and len(over.by_seed) > 1:
-            far |= {"difference_least_seed": min(over.by_seed), "difference_most_seed": max(over.by_seed)}
+        far |= {} if over is None else seed_range(over.by_seed)
         yield {
             "dataset": csv_text(plan.card.name),
             "preset": csv_text(plan.preset),

@@ -7,8 +7,7 @@ lucky, so that a POD found above it is above, while one found a little below may
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,20 +31,13 @@ from bench.metrics.text import MAX_ORDER, bleu_of_sums
 from bench.protocols import Protocol
 from bench.ragged import FloatArray
 from bench.report.build import rows_of
-from bench.report.files import csv_lines, write_text
-from bench.report.inert import csv_text
 from bench.report.published import OURS
+from bench.report.seeds import differences_by_seed, of_one_sign
 from bench.report.specs import TableSpec
 from bench.runs.plan import Plan
 from bench.runs.record import Record
 
 Among = Literal["paper", "all"]
-COMPARISONS, INTERVALS = "comparisons.csv", "intervals.csv"
-_WHERE = ("dataset", "preset", "protocol", "table")
-_TESTED = ("difference", "low", "high", "p", "p_holm", "effect", "share_better", "share_worse")
-_BEHIND = ("n_users", "n_seeds", "n_seeds_baseline", "test")
-COMPARISON_COLUMNS = (*_WHERE, "metric", "model", "among", "baseline", *_TESTED, *_BEHIND)
-INTERVAL_COLUMNS = (*_WHERE, "model", "metric", "value", "low", "high", "n_users", "n_seeds")
 LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 _BOOTSTRAP = "paired bootstrap"
 _BLEU = "BLEU-4"
@@ -78,6 +70,7 @@ class Comparison:
     p, p_holm:  two-sided, as tested and corrected over the table. test: in words.
     effect:     None for BLEU, which no user has by himself.
     seeds, baseline_seeds: runs behind either side.
+    by_seed:    the difference of each seed, see `differences_by_seed`.
     """
 
     protocol: str
@@ -95,6 +88,12 @@ class Comparison:
     seeds: int
     baseline_seeds: int
     test: str
+    by_seed: tuple[float, ...] = ()
+
+    @property
+    def seeds_agree(self) -> bool:
+        """Whether no seed says the opposite of another."""
+        return of_one_sign(self.by_seed)
 
 
 @dataclass(frozen=True)
@@ -111,17 +110,23 @@ class _Scores:
     """The runs of a model.
 
     rows: whom scores are of, and last how sentences were cut. keys: of the records.
-    runs: one a seed, metric -> (n, 1) scores of users, or (n, 10) counts of which BLEU is a function.
+    seeds: of them. runs: one a seed, metric -> (n, 1) scores of users, or (n, 10) counts of which BLEU is a function.
     """
 
     rows: tuple[Any, ...]
     keys: tuple[str, ...]
+    seeds: tuple[int, ...]
     runs: list[dict[str, FloatArray]]
 
     def columns(self, metric: str) -> FloatArray:
         """(n, c) what is summed up over users: the mean score of seeds, or every seed's counts."""
         parts = [run[metric] for run in self.runs]
         return np.concatenate(parts, axis=1) if metric == _BLEU else np.mean(parts, axis=0)
+
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """seed -> its figure."""
+        sums = [float(_of_sums(metric, run[metric].sum(axis=0), len(run[metric]))) for run in self.runs]
+        return dict(zip(self.seeds, sums, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +203,8 @@ def _gather(spec: TableSpec, plan: Plan) -> dict[Protocol, dict[str, _Scores]]:
                     raise _other_users(record.path)
             if runs:
                 keys = tuple(record.key for record, *_ in runs)
-                found[protocol][name] = _Scores(runs[0][1], keys, [columns for *_, columns in runs])
+                seeds = tuple(record.seed for record, *_ in runs)
+                found[protocol][name] = _Scores(runs[0][1], keys, seeds, [columns for *_, columns in runs])
     return found
 
 
@@ -258,9 +264,9 @@ def _of_sums(metric: str, sums: FloatArray, n: int) -> FloatArray:
 
 
 def _measured(protocol: Protocol, model: str, metric: str, figure: _Figure, scores: Mapping[str, _Scores]) -> Measured:
-    runs = [run[metric] for run in scores[model].runs]
-    each = tuple(float(_of_sums(metric, columns.sum(axis=0), len(columns))) for columns in runs)
-    return Measured(protocol.name, model, metric, figure.value, *figure.interval, len(runs[0]), each)
+    each = tuple(scores[model].by_seed(metric).values())
+    n = len(scores[model].runs[0][metric])
+    return Measured(protocol.name, model, metric, figure.value, *figure.interval, n, each)
 
 
 def _compared(
@@ -294,6 +300,7 @@ def _compared(
             seeds=len(scores[model].runs),
             baseline_seeds=len(scores[best].runs),
             test=_BOOTSTRAP if over.users is None else TEST_NAMES[test],
+            by_seed=differences_by_seed(scores[model].by_seed(metric), scores[best].by_seed(metric)),
         )
 
 
@@ -313,9 +320,15 @@ def _corrected(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
 
 
 def stars(standing: Standing, protocol: str, model: str, metric: str, among: Among = "all") -> str:
-    """The stars of a cell: how surely a model of ours is above the best baseline; "" where it is not."""
+    """The stars of a cell: how surely a model of ours is above the best baseline; "" where it is not, or not with
+    every seed.
+    """
     for c in standing.comparisons:
-        if (c.protocol, c.model, c.metric, c.among) == (protocol, model, metric, among) and c.difference > 0:
+        if (
+            (c.protocol, c.model, c.metric, c.among) == (protocol, model, metric, among)
+            and c.difference > 0
+            and c.seeds_agree
+        ):
             return next((mark for level, mark in LEVELS if c.p_holm < level), "")
     return ""
 
@@ -332,66 +345,6 @@ def star_note(standing: Standing, among: Among = "all") -> list[str]:
     tested = " (BLEU: ".join(sorted(told, key=lambda name: name == _BOOTSTRAP)) + (")" if len(told) > 1 else "")
     return [
         f"Stars: POD, or a variant of it, above the best baseline of {rows}, {tested} on scores of {whom} averaged "
-        f"over seeds, two-sided, Holm-corrected over {tests} comparisons of this table: {levels}."
+        f"over seeds, two-sided, Holm-corrected over {tests} comparisons of this table: {levels}"
+        f"{'; none where seeds disagree on the sign' if any(len(c.by_seed) > 1 for c in standing.comparisons) else ''}."
     ]
-
-
-def write_comparisons(standings: Iterable[Standing], plan: Plan, folder: Path, suffix: str = "") -> list[Path]:
-    """Write intervals.csv and comparisons.csv; returns their paths.
-
-    Nothing is written of what there is none of, unless a file of it is there already.
-    """
-    standings, paths = list(standings), []
-    files: list[tuple[str, tuple[str, ...], list[dict[str, str]]]] = [
-        (INTERVALS, INTERVAL_COLUMNS, list(interval_rows(standings, plan))),
-        (COMPARISONS, COMPARISON_COLUMNS, list(comparison_rows(standings, plan))),
-    ]
-    for name, columns, rows in files:
-        path = folder / f"{Path(name).stem}{suffix}.csv"
-        if rows or path.exists():
-            write_text(path, csv_lines(columns, rows))
-            paths.append(path)
-    return paths
-
-
-def interval_rows(standings: Iterable[Standing], plan: Plan) -> Iterator[dict[str, str]]:
-    """One row a figure, see `Measured`; figures of explanations in percent, six digits."""
-    for standing in standings:
-        for each in standing.figures:
-            yield {
-                **_where(plan, each.protocol, standing.table),
-                "model": csv_text(each.model),
-                "metric": each.metric,
-                **_numbers(value=each.value, low=each.low, high=each.high),
-                "n_users": str(each.n),
-                "n_seeds": str(len(each.per_seed)),
-            }
-
-
-def comparison_rows(standings: Iterable[Standing], plan: Plan) -> Iterator[dict[str, str]]:
-    """One row a comparison, see `Comparison`; effect: Cohen's d of paired samples, shares of users; empty for BLEU."""
-    for standing in standings:
-        for c in standing.comparisons:
-            size = c.effect or Effect(math.nan, math.nan, math.nan)
-            yield {
-                **_where(plan, c.protocol, standing.table),
-                "metric": c.metric,
-                "model": csv_text(c.model),
-                "among": c.among,
-                "baseline": csv_text(c.baseline),
-                **_numbers(difference=c.difference, low=c.low, high=c.high, p=c.p, p_holm=c.p_holm),
-                **_numbers(effect=size.size, share_better=size.better, share_worse=size.worse),
-                "n_users": str(c.n),
-                "n_seeds": str(c.seeds),
-                "n_seeds_baseline": str(c.baseline_seeds),
-                "test": c.test,
-            }
-
-
-def _where(plan: Plan, protocol: str, table: str) -> dict[str, str]:
-    names = {"dataset": csv_text(plan.card.name), "preset": csv_text(plan.preset)}
-    return {**names, "protocol": csv_text(protocol), "table": table}
-
-
-def _numbers(**values: float) -> dict[str, str]:
-    return {name: "" if math.isnan(value) else f"{value:.6g}" for name, value in values.items()}

@@ -205,7 +205,7 @@ def _unsteady(trainings: Iterable[Training]) -> list[str]:
     return [f"unsteady: its epochs' times spread by {worst:.0%} of their median"] if worst > UNSTEADY else []
 
 
-def _machines(entries: Iterable[Entry]) -> list[tuple[int | None, str]]:
+def _machines(entries: Iterable[Entry]) -> list[tuple[int, str]]:
     """Seed and machine of each run."""
     return [(entry.seed, machine_in_words(entry.record.content)) for entry in entries if entry.record]
 

@@ -21,7 +21,7 @@ def machine_in_words(content: Mapping[str, Any]) -> str:
     return f"{device}, threads: {content['threads']}" if "threads" in content else device
 
 
-def timed_apart(row: Sequence[tuple[int | None, str]], among: Iterable[tuple[int | None, str]]) -> list[str]:
+def timed_apart(row: Sequence[tuple[int, str]], among: Iterable[tuple[int, str]]) -> list[str]:
     """The footnote of a row of times where not all of its table are of one machine; none where they are.
 
     row, among: seed and machine in words of each run of the row, and of the whole table.
@@ -30,8 +30,10 @@ def timed_apart(row: Sequence[tuple[int | None, str]], among: Iterable[tuple[int
         return []
     seeds: dict[str, list[str]] = {}
     for seed, machine in row:
-        seeds.setdefault(machine, []).append("no seed" if seed is None else str(seed))
+        seeds.setdefault(machine, []).append(str(seed))
     if len(seeds) == 1:
         return [f"timed on {next(iter(seeds))}, other rows on another machine: times do not compare"]
-    told = "; ".join(f"{machine} (seeds {', '.join(found)})" for machine, found in seeds.items())
+    told = "; ".join(
+        f"{machine} ({'seed' if len(found) == 1 else 'seeds'} {', '.join(found)})" for machine, found in seeds.items()
+    )
     return [f"timed on different machines, so their spread is no spread over seeds: {told}"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -126,12 +126,22 @@ def lacking(wanted: Wanted) -> bool:
     return any(figures_of(wanted.record, way, task) is None for way in wanted.ways for task in tasks)
 
 
+def to_time(row: Sequence[Wanted]) -> Wanted:
+    """Of a row's seeds the one to time: one with all its times, else the first with weights, else the first."""
+    with_weights = (each for each in row if _has_weights(each))
+    return next((each for each in row if not lacking(each)), next(with_weights, row[0]))
+
+
+def _has_weights(wanted: Wanted) -> bool:
+    return (wanted.record.path / "weights.safetensors").exists()
+
+
 def measure_inference(wanted: Iterable[Wanted], split: Split, means: Means) -> list[str]:
     """Time what lacks times, a run in a process of its own after the other; returns why some could not be timed."""
     todo = {each.job.key: each for each in wanted if lacking(each)}
     problems: list[str] = []
     for each in todo.values():
-        if not (each.record.path / "weights.safetensors").exists():
+        if not _has_weights(each):
             problems.append(f"{describe(each.job)}: its weights are not here; run it again with --force")
             continue
         means.progress.line(f"timing the inference of {describe(each.job)}")

@@ -26,6 +26,7 @@ _COMPARISONS = (
     "users better",
     "worse",
     "seeds",
+    "by seed",
 )
 
 
@@ -67,8 +68,9 @@ def comparisons_section(contents: Contents) -> Html:
     notes = [tag("li", f"Table {s.table}. {note}") for s in contents.standings for note in star_note(s)]
     about = (
         "Difference: ours minus the baseline's, with its 95 % interval; effect: Cohen's d of paired samples; better, "
-        "worse: shares of users. The best baseline is the best on these very users, which favours it. Also in "
-        "comparisons.csv."
+        "worse: shares of users; by seed: the difference of each. "
+        "The best baseline is the best on these very users, which favours it. "
+        "Also in comparisons.csv."
     )
     table = grid(_COMPARISONS, rows, f"{len(rows)} comparisons", numbers=(6, 7, 8, 9, 10, 11, 12))
     return tag("section", head, tag("p", about), table, tag("ul", notes, cls="notes"), id="comparisons")
@@ -82,4 +84,6 @@ def _comparison(contents: Contents, number: str, c: Comparison) -> list[Child]:
         size = [f"{c.effect.size:+.2f}", f"{c.effect.better:.1%}", f"{c.effect.worse:.1%}"]
     among = "the paper's rows" if c.among == "paper" else "all rows"
     who = (contents.title(c.model), contents.title(c.baseline), among)
-    return [number, c.protocol, c.metric, *who, *span, f"{c.p_holm:.2g}", *size, f"{c.seeds} / {c.baseline_seeds}"]
+    seeds = f"{c.seeds} / {c.baseline_seeds}"
+    each = ", ".join(f"{value:+.{digits}f}" for value in c.by_seed) if len(c.by_seed) > 1 else "–"
+    return [number, c.protocol, c.metric, *who, *span, f"{c.p_holm:.2g}", *size, seeds, each]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from bench.report.page.contents import SOUND, Contents, variant_in_words
 from bench.report.page.figures import devices, total_time
 from bench.report.page.markup import Child, Html, facts, listing, tag
 from bench.report.published import OURS, paper_has, paper_value
+from bench.report.seeds import differences_by_seed, of_one_sign, seeds_in_words
 from bench.report.specs import TABLES, TableSpec
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, fixed
 from bench.settings import PRESETS
@@ -136,32 +137,41 @@ def best_and_next(contents: Contents, spec: TableSpec, metric: str, best: str, a
     """
     names = f"{contents.title(best)} against {contents.title(after)}, the next"
     sides = [_scores(contents, spec, metric, model) for model in (best, after)]
-    if sides[0] is None or sides[1] is None or sides[0].shape != sides[1].shape:
+    if not all(sides) or len({scores.shape for side in sides for scores in side.values()}) > 1:
         return f"{names}: not tested, as {metric} is no mean over users or their scores do not pair."
-    p = float(paired_test((sides[0] - sides[1])[:, None], "sign-flip", np.random.default_rng(_SEED))[0])
-    sure = "significant" if p < ALPHA else "not significant"
-    return f"{names}: {TEST_NAMES['sign-flip']}, p = {p:.2g}, uncorrected: {sure} at {ALPHA:g}."
+    means = [np.mean(list(side.values()), axis=0) for side in sides]
+    p = float(paired_test((means[0] - means[1])[:, None], "sign-flip", np.random.default_rng(_SEED))[0])
+    ours, theirs = ({seed: float(scores.mean()) for seed, scores in side.items()} for side in sides)
+    told = _verdict(p, differences_by_seed(ours, theirs), digits_of(spec))
+    return f"{names}: {TEST_NAMES['sign-flip']}, p = {p:.2g}, uncorrected: {told}."
 
 
-def _scores(contents: Contents, spec: TableSpec, metric: str, model: str) -> FloatArray | None:
-    """(n,) scores of users, mean over seeds; None where there are none of users."""
+def _verdict(p: float, by_seed: Sequence[float], digits: int) -> str:
+    """What a p value comes to, and whether every seed says so."""
+    sure = f"{'significant' if p < ALPHA else 'not significant'} at {ALPHA:g}"
+    if p < ALPHA and not of_one_sign(by_seed):
+        sure += ", but of either sign over seeds"
+    return sure + seeds_in_words(by_seed, digits)
+
+
+def _scores(contents: Contents, spec: TableSpec, metric: str, model: str) -> dict[int, FloatArray]:
+    """seed -> (n,) scores of users; {} where there are none of users."""
     entries = [e for e in contents.plan.entries if (e.info.name, e.protocol.name) == (model, contents.protocol)]
     if spec.task == "explanation":
-        return None
-    runs = [entry.record.per_user(str(spec.task))[metric] for entry in entries if entry.record is not None]
-    return np.mean(np.stack(runs).astype(np.float64), axis=0) if runs else None
+        return {}
+    runs = {entry.seed: entry.record for entry in entries if entry.record is not None}
+    return {seed: run.per_user(str(spec.task))[metric].astype(np.float64) for seed, run in runs.items()}
 
 
 def in_words(contents: Contents, c: Comparison, digits: int) -> str:
     """A comparison as a sentence."""
     ours, theirs = contents.title(c.model), contents.title(c.baseline)
     way = "above" if c.difference > 0 else "below" if c.difference < 0 else "equal to"
-    sure = "significant" if c.p_holm < ALPHA else "not significant"
     span = f"{c.difference:+.{digits}f} [{c.low:+.{digits}f}, {c.high:+.{digits}f}]"
     whom = "pairs" if c.effect is None else "users"
     return (
         f"{ours} is {way} {theirs}, the best baseline: {span}, {c.test} over {c.n:,} {whom}, "
-        f"p = {c.p_holm:.2g} after Holm: {sure} at {ALPHA:g}."
+        f"p = {c.p_holm:.2g} after Holm: {_verdict(c.p_holm, c.by_seed, digits)}."
     )
 
 

@@ -166,7 +166,7 @@ def share(hits):
     [
         ((150, 90), ", told apart from chance (by seed +0.5000, +0.3000)."),
         ((150, 0), ", told apart from chance (by seed +0.5000, +0.0000)."),
-        ((240, -30), ", apart over users but of either sign over seeds (by seed +0.8000, -0.1000)."),
+        ((240, -30), ", apart by the test but of either sign over seeds (by seed +0.8000, -0.1000)."),
         ((15, -15), ", not told apart from chance (by seed +0.0500, -0.0500)."),
     ],
 )

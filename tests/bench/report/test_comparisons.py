@@ -17,17 +17,8 @@ from scipy import stats
 from bench.errors import UserError
 from bench.metrics.text import METRICS, bleu, bleu_counts, bleu_interval
 from bench.models import Registry
-from bench.report.comparisons import (
-    COMPARISON_COLUMNS,
-    INTERVAL_COLUMNS,
-    Standing,
-    compare,
-    comparison_rows,
-    is_ours,
-    star_note,
-    stars,
-    write_comparisons,
-)
+from bench.report.comparison_files import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, write_comparisons
+from bench.report.comparisons import Standing, compare, is_ours, star_note, stars
 from bench.report.latex import latex_table
 from bench.report.specs import TABLES
 from bench.report.table import Cell, Panel, Row, Table, starred
@@ -165,6 +156,19 @@ def test_a_comparison_against_scipy(tmp_path):
     assert here.test == "sign-flip permutation test"
 
 
+def test_every_seed_has_its_difference(tmp_path):
+    world = World(tmp_path, seeds=(0, 1))
+    standing = world.compare()
+    for c in standing.comparisons:
+        seeds = [(0,), (0,)] if c.baseline == "popularity" else [(0,), (1,)]
+        theirs = [column(c.baseline, c.metric, c.protocol, seed).mean() for seed in seeds]
+        ours = [column(c.model, c.metric, c.protocol, (seed,)).mean() for seed in (0, 1)]
+        assert c.by_seed == pytest.approx(np.subtract(ours, theirs))
+        assert np.mean(c.by_seed) == pytest.approx(c.difference)
+    rows = list(comparison_rows([standing], world.plan))
+    assert float(rows[0]["difference_least_seed"]) == pytest.approx(min(standing.comparisons[0].by_seed), rel=1e-5)
+
+
 def test_wilcoxon_on_request(tmp_path):
     standing = World(tmp_path).compare(test="wilcoxon")
     here = found(standing, "NDCG@5")
@@ -204,6 +208,9 @@ def test_stars_and_what_they_mean(tmp_path):
     sure = replace(standing, comparisons=(replace(cell, p_holm=0.0004), replace(cell, metric="HR@10", p_holm=0.05)))
     assert stars(sure, "sound", "pod-independent", "HR@5") == "***"
     assert stars(sure, "sound", "pod-independent", "HR@10") == "", "below .05, not at it"
+    turned = replace(standing, comparisons=(replace(cell, by_seed=(cell.difference + 0.1, -0.1)),))
+    assert stars(turned, "sound", "pod-independent", "HR@5") == "", "a seed says the opposite"
+    assert star_note(turned)[0].endswith("; none where seeds disagree on the sign.")
     (note,) = star_note(standing)
     for words in (
         "best baseline of all rows, sign-flip permutation test on",

@@ -9,7 +9,7 @@ import pytest
 from made_up import Bench, info, tied
 
 from bench.protocols import PROTOCOLS
-from bench.report.inference import build_inference, first_figures, timing_notes, unsteady_note
+from bench.report.inference import apart_note, build_inference, first_figures, timing_notes, unsteady_note
 from bench.report.sensitivity import build_sensitivity
 from bench.report.specs import TABLES
 from bench.report.text import text_table
@@ -166,3 +166,24 @@ def test_a_figure_without_any_run_has_no_picture(tmp_path):
     table, paths = build_sensitivity(TABLES["fig4"], plan, tmp_path, "")
     assert not any("png" in path.name for path in paths)
     assert "not run yet" in text_table(table)
+
+
+def test_times_of_seeds_that_are_not_shown_are_not_told(tmp_path):
+    """Rows show the times of their first seed that has some: other seeds may be of any machine."""
+    found = dict.fromkeys([("1", 0), ("1", 1), ("3", 0), ("3", 1)], 0.1)
+    plan = figure_four(tmp_path, (0, 1), found)
+    for entry in plan.entries:
+        if entry.record:
+            put_times(entry.record, {"ours": (1.0, 1.0, 1.0)}, machine={"device": f"cpu of seed {entry.seed}"})
+    first, third, tenth = (
+        [entry for entry in plan.entries if entry.variant == variant] for variant in ("1", "3", "10")
+    )
+    assert [apart_note(row, plan) for row in (first, third, tenth)] == [[], [], []]
+    (note,) = timing_notes(plan.entries)
+    assert "seed: 0; cpu of seed 0, threads: 2" in note and "seed 1" not in note
+    # The first row's times are now those of its second seed, and so of another machine.
+    plan.entries = [replace(e, record=None) if (e.variant, e.seed) == ("1", 0) else e for e in plan.entries]
+    first = [entry for entry in plan.entries if entry.variant == "1"]
+    assert "timed on cpu of seed 1" in apart_note(first, plan)[0]
+    assert "timed on cpu of seed 0" in apart_note(third, plan)[0]
+    assert "seed: 0, 1; cpu of seed 0, threads: 2 and cpu of seed 1, threads: 2" in timing_notes(plan.entries)[0]

@@ -19,7 +19,7 @@ from bench.report.page.claims import comparisons_section, verdicts_section
 from bench.report.page.contents import Contents
 from bench.report.page.figures import figure_sections, k_curves
 from bench.report.page.runs import runs_section
-from bench.report.page.summary import summary
+from bench.report.page.summary import in_words, summary
 from bench.report.specs import TABLES, Question, TableSpec
 from bench.report.table import Cell, Panel, Row, Table
 from bench.report.verdicts import VERDICT_COLUMNS, write_verdicts
@@ -101,6 +101,26 @@ def test_every_printed_figure_has_the_verdict_of_the_file(contents):
         assert shown[4].replace(",", "") == row["paper"]
     (missing,) = (row for row in read.rows if row[1:4] == ["sound", "BERT4REC", "HR@5"])
     assert missing[5] == "–" and missing[-1].startswith("not run")
+
+
+@pytest.mark.parametrize(
+    ("p", "by_seed", "told"),
+    [
+        (0.01, (-0.0123,), "p = 0.01 after Holm: significant at 0.05."),
+        (0.01, (-0.02, -0.0046), "significant at 0.05 (by seed -0.0200, -0.0046)."),
+        (
+            0.01,
+            (-0.04, 0.0154),
+            "significant at 0.05, but of either sign over seeds (by seed -0.0400, +0.0154).",
+        ),
+        (0.2, (-0.04, 0.0154), "Holm: not significant at 0.05 (by seed -0.0400, +0.0154)."),
+    ],
+)
+def test_a_comparison_is_told_of_each_seed(contents, p, by_seed, told):
+    assert in_words(contents, comparison(p_holm=p, by_seed=by_seed), 4).endswith(told)
+    standing = Standing("2", figures(pod=0.0443, sasrec=0.06), (comparison(p_holm=p, by_seed=by_seed),))
+    (row,) = Rows(comparisons_section(replace(contents, standings=[standing]))).rows[1:]
+    assert row[-1] == (", ".join(f"{each:+.4f}" for each in by_seed) if len(by_seed) > 1 else "–")
 
 
 def test_a_data_set_that_the_paper_has_not_has_no_verdicts(contents):
