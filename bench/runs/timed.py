@@ -93,7 +93,10 @@ def read_timings(record: Record) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found if (found["version"], found["key"]) == (_VERSION, record.key) else {}
+        if (found["version"], found["key"]) != (_VERSION, record.key):
+            return {}
+        _ = found["machine"]["device"], found["machine"]["threads"], found["times"], found["users"]
+        return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"not a readable file of times ({error})", str(path), "remove it and run again") from error
 

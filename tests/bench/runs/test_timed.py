@@ -107,7 +107,9 @@ def test_medians_and_spread_by_hand(split, wanted):
     repeats = [
         {"wall": wall, "cpu": 2 * wall, "peak_mib": wall, "encoded": 10, "decoded": 5} for wall in (1.0, 4.0, 2.0)
     ]
-    content = {"version": 1, "key": wanted.record.key, "users": {"topn": 2}, "times": {"ours topn": repeats}}
+    machine = {"device": "cpu", "threads": 2}
+    content = {"version": 1, "key": wanted.record.key, "machine": machine, "users": {"topn": 2}}
+    content |= {"times": {"ours topn": repeats}}
     write_json(timing_path(wanted.record.path), content)
     found = figures_of(wanted.record, "ours", "topn")
     assert found is not None
@@ -115,9 +117,10 @@ def test_medians_and_spread_by_hand(split, wanted):
     assert (found.encoded, found.decoded, found.same) == (5.0, 2.5, None)
     write_json(timing_path(wanted.record.path), {**content, "key": "of another run"})
     assert figures_of(wanted.record, "ours", "topn") is None
-    timing_path(wanted.record.path).write_text("{")
-    with pytest.raises(UserError, match="not a readable file of times"):
-        read_timings(wanted.record)
+    for broken in ("{", json.dumps({**content, "machine": {"device": "cpu"}}), json.dumps({**content, "machine": []})):
+        timing_path(wanted.record.path).write_text(broken)
+        with pytest.raises(UserError, match="not a readable file of times"):
+            read_timings(wanted.record)
 
 
 def test_lists_are_compared_only_where_all_search_freely(tmp_path, split):
