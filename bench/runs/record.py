@@ -2,8 +2,9 @@
 
 A record is a folder: `record.json` (identity, settings, environment, timings, mean metrics, checksums),
 `per_user.parquet` (one row per ranking task and evaluated user), `curve.csv` (learning curve, where there is one),
-`predictions-<task>.parquet` and `weights.safetensors`. The last two are large and may be left out of a copy. Beside
-them lies, once its sentences are judged, `per_pair.parquet` (see `bench.runs.judged`), which is no part of the record.
+`curve.png` (the same, drawn), `predictions-<task>.parquet` and `weights.safetensors`. The last three are large, no
+table needs them, and a copy may leave them out. Beside them lies, once its sentences are judged, `per_pair.parquet`
+(see `bench.runs.judged`), which is no part of the record.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from bench.runs.identity import FORMAT, canonical
 if TYPE_CHECKING:
     from bench.runs.judged import Judged
 
-LARGE = ("predictions-", "weights.")
+# Files (by how names begin) that a copy in version control may leave out: no table is made from them.
+OPTIONAL = ("predictions-", "weights.", "curve.png")
 # What a run said while it ran.
 LOG = "log.txt"
 _FIX = "restore it, or remove its folder and run again"
@@ -142,8 +144,8 @@ def timing_path(folder: Path) -> Path:
 def read_record(folder: Path) -> Record | None:
     """The record in a folder, None where there is none.
 
-    Raises UserError where it was altered: its own checksum or that of a file does not fit. Large files may
-    be absent (a copy in version control), small ones may not.
+    Raises UserError where it was altered: its own checksum or that of a file does not fit. Files that are
+    `OPTIONAL` may be absent (a copy in version control), the others may not.
     """
     path = folder / "record.json"
     if not path.exists():
@@ -160,7 +162,7 @@ def read_record(folder: Path) -> Record | None:
         raise UserError("this record was altered by hand: its checksum does not fit", str(path), _FIX)
     for name, checksum in files.items():
         present = (folder / name).exists()
-        if (not present and not name.startswith(LARGE)) or (present and file_checksum(folder / name) != checksum):
+        if (not present and not name.startswith(OPTIONAL)) or (present and file_checksum(folder / name) != checksum):
             raise UserError("missing or altered since the run", str(folder / name), _FIX)
     content["checksum"] = written
     return Record(folder, content)

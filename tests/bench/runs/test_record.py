@@ -129,9 +129,10 @@ def test_files_are_checked_too(tmp_path):
         read_record(tmp_path / "r")
 
 
-def test_large_files_may_be_absent_but_not_altered(tmp_path):
-    write_record(tmp_path / "r", CONTENT, {"predictions-topn.parquet": writer("p"), "curve.csv": writer("c")})
-    large = tmp_path / "r" / "predictions-topn.parquet"
+@pytest.mark.parametrize("name", ["predictions-topn.parquet", "weights.safetensors", "curve.png"])
+def test_large_files_may_be_absent_but_not_altered(tmp_path, name):
+    write_record(tmp_path / "r", CONTENT, {name: writer("p"), "curve.csv": writer("c")})
+    large = tmp_path / "r" / name
     large.write_text("q")
     with pytest.raises(UserError, match="missing or altered"):
         read_record(tmp_path / "r")
