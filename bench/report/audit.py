@@ -17,6 +17,7 @@ from bench.explanation_judge import figure
 from bench.metrics.significance import TEST_NAMES, holm, mean_intervals, paired_test
 from bench.ragged import FloatArray
 from bench.report.build import dataset_title, explanation_reasons, reasons, row_title
+from bench.report.fits import fitted_apart
 from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes
 from bench.report.seeds import of_one_sign, seeds_in_words
 from bench.report.specs import TableSpec
@@ -281,6 +282,7 @@ def _notes(question: Question, plan: Plan, answers: list[Answer]) -> tuple[str, 
         f"from the first practice; p: {TEST_NAMES['sign-flip']}, Holm-corrected over the audit's {tests} differences.",
         *changed_settings(mine),
         *model_notes(mine.entries, None),
+        *fitted_apart(mine.entries),
         *([question.remark] if question.remark else []),
         *findings(question, answers),
         *data_notes(plan.card),

@@ -14,6 +14,7 @@ from bench.explanation_judge import figure
 from bench.protocols import Protocol
 from bench.report.build import cell_of, dataset_title, explanation_reasons, reasons, row_title
 from bench.report.files import csv_lines, write_table, write_text
+from bench.report.fits import fitted_apart
 from bench.report.inert import csv_text
 from bench.report.machines import machine_in_words, timed_apart
 from bench.report.notes import changed_settings, data_notes, protocol_in_words, run_notes, seed_note
@@ -71,6 +72,7 @@ def build_inference(spec: TableSpec, plan: Plan, folder: Path, suffix: str) -> t
         *(f"Protocol {each.name}: {protocol_in_words(each, text_models=True)}." for each in plan.protocols),
         *changed_settings(plan),
         *model_notes(entries, None),
+        *fitted_apart(entries),
         *timing_notes(entries),
         _WAYS,
         *_same_notes(entries),
