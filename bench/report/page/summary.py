@@ -23,6 +23,7 @@ from bench.report.published import OURS, paper_has, paper_value
 from bench.report.seeds import differences_by_seed, of_one_sign, seeds_in_words
 from bench.report.specs import TABLES, TableSpec
 from bench.report.table import METRIC_DIGITS, PERCENT_DIGITS, fixed
+from bench.runs.plan import Entry
 from bench.settings import PRESETS
 
 ALPHA = 0.05
@@ -213,16 +214,14 @@ def _against(contents: Contents) -> Html:
 
 def _missing(contents: Contents) -> Html:
     """Reasons, each with the models it keeps away; tables that nobody asked for."""
-    reasons: dict[str, dict[str, list[str]]] = {}
+    reasons: dict[str, dict[str, list[Entry]]] = {}
     for entry in contents.entries:
         if entry.record is None and (entry.asked or not entry.variant):
             titles = reasons.setdefault(entry.obstacle or entry.reason, {})
-            name = f"{entry.info.title}{variant_in_words(entry.variant)}"
-            if entry.protocol.name not in titles.setdefault(name, []):
-                titles[name].append(entry.protocol.name)
+            titles.setdefault(f"{entry.info.title}{variant_in_words(entry.variant)}", []).append(entry)
     lines: list[Child] = []
     for reason, titles in reasons.items():
-        names = "; ".join(f"{title} ({', '.join(protocols)})" for title, protocols in titles.items())
+        names = "; ".join(f"{title} ({_whereof(absent, contents)})" for title, absent in titles.items())
         lines.append(f"{names}: {reason}.")
     lines += [f"{names}: {NOT_TIMED}." for names in _untimed(contents)]
     if contents.plan.card.no_explanations and not contents.plan.card.explanations_fingerprint:
@@ -231,6 +230,21 @@ def _missing(contents: Contents) -> Html:
     if absent:
         lines.append(f"Not asked for in this report: {', '.join(map(_called, absent))}.")
     return listing(lines) or tag("p", "Nothing: every run that these tables need is here.")
+
+
+def _whereof(absent: list[Entry], contents: Contents) -> str:
+    """The protocols of a model's missing runs, with their seeds where other seeds of it are there."""
+    what = absent[0].info.name, absent[0].variant
+    there = {e.protocol.name for e in contents.entries if e.record and (e.info.name, e.variant) == what}
+    seeds: dict[str, list[int]] = {}
+    for entry in absent:
+        seeds.setdefault(entry.protocol.name, []).append(entry.seed)
+    lacking: dict[str, list[str]] = {}
+    for protocol, found in seeds.items():
+        one = "seed" if len(found) == 1 else "seeds"
+        told = f" without {one} {', '.join(map(str, found))}" if protocol in there else ""
+        lacking.setdefault(told, []).append(protocol)
+    return "; ".join(f"{', '.join(protocols)}{told}" for told, protocols in lacking.items())
 
 
 def _untimed(contents: Contents) -> Iterator[str]:

@@ -179,6 +179,12 @@ def test_the_summary_names_the_best_and_what_the_paper_prints(contents):
     assert "BERT4REC (published, sound): not run yet." in read.text
 
 
+def test_the_summary_says_which_seeds_are_missing(tmp_path):
+    made = Bench([info("pod", "POD"), info("sasrec", "SASREC")], {"pod": {0: 0.5, 2: 0.5}}, seeds=(0, 1, 2))
+    read = Rows(summary(Contents(made.plan, [], [], [], tmp_path)))
+    assert "POD (published, sound without seed 1); SASREC (published, sound): not run yet." in read.text
+
+
 def explained(tmp_path, names=("frequent-sentence", "random-sentence")):
     """A page's contents over real runs that say sentences about the pairs of a tiny shop."""
     from test_explained import plan_of
