@@ -236,9 +236,9 @@ def _whereof(absent: list[Entry], contents: Contents) -> str:
     """The protocols of a model's missing runs, with their seeds where other seeds of it are there."""
     what = absent[0].info.name, absent[0].variant
     there = {e.protocol.name for e in contents.entries if e.record and (e.info.name, e.variant) == what}
-    seeds: dict[str, list[int]] = {}
+    seeds: dict[str, dict[int, None]] = {}
     for entry in absent:
-        seeds.setdefault(entry.protocol.name, []).append(entry.seed)
+        seeds.setdefault(entry.protocol.name, {})[entry.seed] = None  # a table of its own may ask again
     lacking: dict[str, list[str]] = {}
     for protocol, found in seeds.items():
         one = "seed" if len(found) == 1 else "seeds"

@@ -19,10 +19,7 @@ from bench.metrics.text import METRICS, bleu, bleu_counts, bleu_interval
 from bench.models import Registry
 from bench.report.comparison_files import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, write_comparisons
 from bench.report.comparisons import Standing, compare, is_ours, star_note, stars
-from bench.report.latex import latex_table
 from bench.report.specs import TABLES
-from bench.report.table import Cell, Panel, Row, Table, starred
-from bench.report.text import text_table
 from bench.runs.plan import attach, make_plan
 
 SPEC = TABLES["2"]
@@ -391,15 +388,3 @@ def test_sentences_of_other_pairs_are_refused_and_unjudged_ones_left_out(tables)
         compare(SAYING, explained({**tables, ("peter", 0): said("peter", 0, first=1)}))
     standing = compare(SAYING, explained({**tables, ("pod", 0): None}))
     assert standing.comparisons == () and {f.model for f in standing.figures} == {"nrt", "peter"}
-
-
-def test_stars_reach_latex_with_their_note_and_not_the_terminal():
-    cells = (Cell(0.5), Cell(0.25))
-    rows = (Row("pod", "POD", cells), Row("mf", "MF", cells))
-    table = Table("2", "Caption", "shop", "smoke", ("HR@5", "HR@10"), (Panel("sound", rows),), False)
-    marked = starred(
-        table, lambda protocol, model, metric: "**" if (model, metric) == ("pod", "HR@5") else "", ["Two: sure."]
-    )
-    tex = latex_table(marked)
-    assert r"POD & 0.5000\textsuperscript{**} & 0.2500 \\" in tex and tex.count("textsuperscript{*") == 1
-    assert "Two: sure." in tex and text_table(marked) == text_table(table)
