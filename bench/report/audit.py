@@ -192,6 +192,12 @@ def _difference(answer: Answer, first: Answer) -> FloatArray:
     return found
 
 
+def _mean(answer: Answer, other: Answer) -> float:
+    """The answer's figure over the seeds that both have, as the difference is."""
+    seeds = _shared(answer, other)
+    return answer.value if len(seeds) == answer.seeds else float(np.mean([answer.per_seed[s] for s in seeds]))
+
+
 def _by_seed(answer: Answer, first: Answer) -> tuple[float, ...]:
     return tuple(float((answer.per_seed[s] - first.per_seed[s]).mean()) for s in _shared(answer, first))
 
@@ -314,8 +320,8 @@ def _sentence(answer: Answer, answers: list[Answer]) -> str:
     if over.p_holm < _ALPHA and not of_one_sign(over.by_seed):
         sure = ", apart by the test but of either sign over seeds"
     return (
-        f"{answer.title}, {answer.figure}: {fixed(answer.value, digits)} with {answer.practice.name}, "
-        f"{fixed(first.value, digits)} with {first.practice.name}: {over.difference:+.{digits}f}{part} "
+        f"{answer.title}, {answer.figure}: {fixed(_mean(answer, first), digits)} with {answer.practice.name}, "
+        f"{fixed(_mean(first, answer), digits)} with {first.practice.name}{part}: {over.difference:+.{digits}f} "
         f"[{over.low:+.{digits}f}, {over.high:+.{digits}f}], p = {over.p_holm:.2g}{sure}"
         f"{seeds_in_words(over.by_seed, digits)}."
     )

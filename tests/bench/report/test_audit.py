@@ -122,7 +122,8 @@ def test_a_difference_is_over_the_seeds_that_both_sides_have(tmp_path):
     assert ignored.value == pytest.approx((theirs.mean() + 1) / 2)
     assert counted.against.difference == pytest.approx(mine.mean() - theirs.mean())
     assert "difference over seed 0 alone, which both practices have" in shown.footnotes
-    assert any("(over seed 0 alone)" in note for note in shown.notes)
+    said = f"{mine.mean():.4f} with counted, {theirs.mean():.4f} with ignored (over seed 0 alone): "
+    assert any(f"{said}{mine.mean() - theirs.mean():+.4f} " in note for note in shown.notes)
     assert "over seed 0 alone" in list(audit_rows(answers, audit.plan))[1]["note"]
 
 
