@@ -161,7 +161,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         protocols=_protocols(typed.protocol or ("sound" if typed.score else "both"), numbering),
         models=_words(typed.models, "--models") if typed.models is not None else None,
         tables=tuple(table(word) for word in _words(typed.tables, "--tables")) if typed.tables else _all_tables(),
-        seeds=tuple(_number(word, "--seeds", 0) for word in _words(typed.seeds, "--seeds")),
+        seeds=_seeds(typed.seeds),
         device=_device(typed.device, cuda),
         threads=_number(typed.threads, "--threads", 1) if typed.threads else _cores(),
         jobs=_number(typed.jobs, "--jobs", 1),
@@ -212,6 +212,18 @@ def _words(text: str, where: str) -> tuple[str, ...]:
     if not words:
         raise UserError("is empty", where, "give at least one, separated by commas")
     return words
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Seeds as typed; a repeated one is refused, since the same bytes again are no second measurement."""
+    where = "--seeds"
+    _words(text, where)
+    seeds = [_number(word.strip(), where, 0) for word in text.split(",") if word.strip()]
+    twice = [seed for seed in dict.fromkeys(seeds) if seeds.count(seed) > 1]
+    if twice:
+        hint = "give each seed once: the same run again measures nothing new"
+        raise UserError(f"seed {twice[0]} is given more than once", where, hint)
+    return tuple(seeds)
 
 
 def _choice(text: str | None, choices: Sequence[str], where: str) -> Any:
