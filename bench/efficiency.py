@@ -133,11 +133,18 @@ def _gpu() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name where the system tells it, with family and model.
+
+    Virtual machines name processors of different generations alike, which round and take time differently.
+    """
+    told: dict[str, str] = {}
     for line in _lines("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+        key, _, value = line.partition(":")
+        told.setdefault(key.strip(), value.strip())
+    name = told.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in told and "model" in told:
+        return f"{name} (family {told['cpu family']}, model {told['model']})"
+    return name
 
 
 def _c_library() -> ctypes.CDLL | None:

@@ -91,6 +91,17 @@ def test_without_the_systems_file_the_standard_call_answers(monkeypatch):
     assert efficiency.processor()
 
 
+def test_processors_of_one_name_are_told_apart_by_family_and_model(monkeypatch):
+    core = ["processor\t: {}", "cpu family\t: 25", "model\t\t: 17", "model name\t: AMD EPYC", ""]
+    lines = [line.format(number) for number in range(2) for line in core]
+    monkeypatch.setattr(efficiency, "_lines", lambda path: lines)
+    assert efficiency.processor() == "AMD EPYC (family 25, model 17)"
+    monkeypatch.setattr(efficiency, "_lines", lambda path: ["processor\t: 0", "model name\t: Some Chip: rev 2"])
+    assert efficiency.processor() == "Some Chip: rev 2"
+    monkeypatch.setattr(efficiency, "_lines", lambda path: ["processor\t: 0", "CPU part\t: 0xd0c"])
+    assert efficiency.processor()
+
+
 def test_versions():
     assert package_version("numpy") == np.__version__
     assert package_version("no-such-package") is None
