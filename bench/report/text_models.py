@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -36,6 +38,8 @@ _SHARES = {
 _SCRATCH = "scratch:"
 _TASKS = {"explanation": "explanation", "sequential": "sequential", "topn": "top-N"}
 _WRITTEN = {"sentencepiece": "items written in pieces, as in the paper", "independent": "one added token an item"}
+# A number as notes write it, thousands parted by commas.
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 # The runs of one model, each with the name of a protocol that it serves.
 _Runs = list[tuple[str, Record]]
 
@@ -80,11 +84,31 @@ def _being(runs: _Runs) -> str:
     aspects = (_backbone, _items, _tokenizer, _untold, _vectors, _strategy, _tasks, _parameters)
     same = [aspect for aspect in aspects if len({aspect(record) for _, record in runs}) == 1]
     shared = _phrases(runs[0][1], same)
-    clauses: dict[str, dict[str, None]] = {}
+    # One clause of all runs that differ by the seed alone: what each of them counted is told as a range.
+    seeds: dict[tuple[str, str, str], list[str]] = {}
     for protocol, record in runs:
         own = ", ".join(_phrases(record, [aspect for aspect in aspects if aspect not in same]))
-        clauses.setdefault(own, {})[protocol] = None
+        settings = json.dumps(_settings(record), sort_keys=True, default=str)
+        seeds.setdefault((protocol, settings, _NUMBER.sub("#", own)), []).append(own)
+    clauses: dict[str, dict[str, None]] = {}
+    for (protocol, _, _), found in seeds.items():
+        clauses.setdefault(_ranged(found), {})[protocol] = None
     return "; ".join([*shared, *(f"{', '.join(names)}: {own}" for own, names in clauses.items() if own)])
+
+
+def _ranged(texts: Sequence[str]) -> str:
+    """One text of several that differ in numbers alone, with the least and the most of each that differs."""
+    columns = iter([sorted(column, key=_value) for column in zip(*map(_NUMBER.findall, texts), strict=True)])
+
+    def told(_: re.Match[str]) -> str:
+        column = next(columns)
+        return column[0] if column[0] == column[-1] else f"{column[0]} to {column[-1]}"
+
+    return _NUMBER.sub(told, texts[0])
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
 
 
 def _phrases(record: Record, aspects: Iterable[Callable[[Record], str]]) -> list[str]:

@@ -94,7 +94,8 @@ def _marked(text: str, mark: str) -> Child:
 
 
 def _raw(value: float | None) -> str | None:
-    return None if value is None else repr(float(value))
+    # Twelve digits: processors differ in the last ones, and the same records should make the same page anywhere.
+    return None if value is None else f"{float(value):.12g}"
 
 
 def _spaced(links: Sequence[Html]) -> list[Child]:

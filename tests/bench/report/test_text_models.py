@@ -146,6 +146,30 @@ def test_several_seeds_are_averaged():
     assert "30.0 % name no item (sound, over 1,000 users)." in text
 
 
+def test_what_seeds_count_differently_is_told_as_a_range():
+    bench = Bench([text_model("pod", "POD", SCRATCH)], {"pod": {0: 0.1, 1: 0.2, 2: 0.3}}, seeds=(0, 1, 2))
+    counted = {0: (1_355, 1_287_808), 1: (339, 286_784), 2: (366, 288_512)}
+    for entry in bench.plan.entries:
+        pieces, parameters = counted[entry.seed] if entry.protocol.name == "sound" else (7.5, 99)
+        vectors = 3 if entry.protocol.name == "sound" else 10
+        entry.record.content["facts"] = facts(vectors, backbone_note=f"T5, {pieces:,} pieces", parameters=parameters)
+    text = note(build_table(TABLES["2"], bench.plan), "POD:")
+    assert text.endswith(
+        "published: T5, 7.5 pieces (scratch:mini), not the paper's pretrained T5-small, K = 10, 99 parameters; "
+        "sound: T5, 339 to 1,355 pieces (scratch:mini), not the paper's pretrained T5-small, K = 3, "
+        "286,784 to 1,287,808 parameters."
+    )
+
+
+def test_runs_of_other_settings_are_not_told_as_a_range():
+    bench = Bench([text_model("pod", "POD", SCRATCH)], {"pod": {0: 0.1, 1: 0.2}}, seeds=(0, 1))
+    for entry in bench.plan.entries:
+        entry.record.content["facts"] = facts(3 + entry.seed)
+        entry.record.content["identity"]["settings"] = {"backbone": "scratch:mini", "beams": entry.seed}
+    text = note(build_table(TABLES["2"], bench.plan), "POD:")
+    assert "published, sound: K = 3; published, sound: K = 4." in text
+
+
 def test_the_csv(bench, tmp_path):
     path = tmp_path / "free_search.csv"
     assert write_free_search(bench.records, bench.registry, bench.card, path) == [path]
